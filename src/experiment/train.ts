@@ -1,0 +1,199 @@
+/**
+ * The DPG loop (paper §3) as an async iterator of GRPO steps:
+ *
+ *     prompts → rollouts → fine-tune the target, metagradient of Φ → advantages → GRPO update of the generator → repeat
+ *
+ * The target starts every step from φ_0. All that a run is lies in its {@link TrainerState}: stop the loop and go on later with the same state.
+ */
+import { adamw, disposeState, sgd, type Optimizer, type TrainingState } from '../learn/optimizer';
+import type { Objective } from '../learn/objective';
+import type { LanguageModel } from '../model/types';
+import { exampleAdvantages, tokenAdvantages } from '../policy/advantages';
+import { grpoUpdate } from '../policy/grpo';
+import { responsesOf, rollout, type Rollouts } from '../policy/rollouts';
+import { metagradientReward } from '../reward/metagradient';
+import { naiveReward } from '../reward/naive';
+import type { Reward, Rewards } from '../reward/reward';
+import { disposeParams, type Params } from '../tensor/params';
+import { randomStream, type RandomStream } from '../tensor/random';
+import type { Tokenizer } from '../text/tokenizer';
+import type { Config } from './config';
+
+/** A language model with its initial parameters and its tokenizer. */
+export interface Actor {
+  readonly model: LanguageModel;
+  readonly params: Params;
+  readonly tokenizer: Tokenizer;
+}
+
+/** What an experiment reads off a fine-tuned target, beside Φ. */
+export interface Observation {
+  /** Readable measures for the metrics row, e.g. `pixel_accuracy`. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** A picture to watch: the decoded patch of the LM head, [rows][columns]. */
+  readonly image?: number[][];
+}
+
+/** Where prompts come from: training and held-out prompts never share an article. */
+export type PromptSource = (split: 'train' | 'heldOut', count: number, random: RandomStream) => number[][];
+
+/** Everything that defines a run. */
+export interface Experiment {
+  readonly name: string;
+  readonly config: Config;
+  readonly generator: Actor;
+  readonly target: Actor;
+  readonly objective: Objective;
+  readonly prompts: PromptSource;
+  readonly observe: (tuned: Params) => Observation;
+  /** What rollouts are paid; by default what the config says. */
+  readonly reward?: Reward;
+}
+
+const STREAMS = ['prompts', 'sampling', 'batches', 'minibatches'] as const;
+
+/** A run between two steps; {@link train} changes it in place. */
+export interface TrainerState {
+  /** Steps done. */
+  step: number;
+  /** Consecutive steps with every pixel right. */
+  perfect: number;
+  /** Generator and its optimizer's moments. */
+  training: TrainingState;
+  readonly streams: Record<(typeof STREAMS)[number], RandomStream>;
+}
+
+/** One GRPO step: a row of numbers and what they were made of. */
+export interface TrainStep {
+  /** The row of metrics.jsonl; keys as in TRL. */
+  readonly row: Readonly<Record<string, number>>;
+  readonly rollouts: Rollouts;
+  readonly rewards: Float32Array;
+  readonly advantages: Float32Array;
+  readonly image?: number[][];
+}
+
+/** The optimizer of the inner training that is differentiated. */
+export function innerOptimizer({ innerOptimizer, innerLearningRate, b1, b2, eps, epsRoot, weightDecay }: Config): Optimizer {
+  if (innerOptimizer === 'sgd') return sgd({ learningRate: innerLearningRate });
+  return adamw({ learningRate: innerLearningRate, b1, b2, eps, epsRoot, weightDecay });
+}
+
+/** The generator's Adam; its learning rate falls linearly to `finalLearningRate` × `learningRate` at the last step. */
+function policyOptimizer({ learningRate, finalLearningRate, steps }: Config, step: number): Optimizer {
+  return adamw({ learningRate: learningRate * (1 - (1 - finalLearningRate) * (step / steps)), b2: 0.95 });
+}
+
+/** A run that has not begun. */
+export function startTraining({ generator, config }: Pick<Experiment, 'generator' | 'config'>): TrainerState {
+  const streams = Object.fromEntries(STREAMS.map((name) => [name, randomStream(config.seed, name)])) as TrainerState['streams'];
+  return { step: 0, perfect: 0, training: policyOptimizer(config, 0).init(generator.params), streams };
+}
+
+/** The reward that a configuration names. */
+export function rewardOf({ config, target, objective }: Pick<Experiment, 'config' | 'target' | 'objective'>): Reward {
+  const { innerSteps, crossGroupBatching } = config;
+  const inner = {
+    model: target.model,
+    params: target.params,
+    optimizer: innerOptimizer(config),
+    objective,
+    innerSteps,
+    sequenceLength: config.maxNewTokens - 1,
+  };
+  return config.reward === 'naive' ? naiveReward(inner) : metagradientReward({ ...inner, crossGroupBatching });
+}
+
+/** Advantage of every response token, [size, maxNewTokens], and the share of groups without signal. */
+function advantagesOf(rewards: Rewards, rollouts: Rollouts, { credit, discount, advantageScale, advantageClip }: Config) {
+  const options = { scale: advantageScale, clip: advantageClip };
+  const group = rewards.baseline === 'batch' ? rollouts.size : rollouts.group;
+  const { values, degenerateGroups } = exampleAdvantages(rewards.values, group, options);
+  if (credit === 'token' && rewards.tokens)
+    return {
+      advantages: tokenAdvantages(rewards.tokens, rollouts.mask, rollouts.maxNewTokens, discount, options),
+      degenerateGroups,
+    };
+  return {
+    advantages: Float32Array.from(rollouts.mask, (m, cell) => m * values[Math.floor(cell / rollouts.maxNewTokens)]),
+    degenerateGroups,
+  };
+}
+
+function meanAndDeviation(values: Float32Array): [number, number] {
+  const mean = values.reduce((a, b) => a + b, 0) / values.length;
+  return [mean, Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length)];
+}
+
+/** One step: rollouts, rewards, advantages, update. */
+async function trainStep(experiment: Experiment, reward: Reward, state: TrainerState): Promise<TrainStep> {
+  const started = performance.now();
+  const { config, generator } = experiment;
+  const { model } = generator;
+  const prompts = experiment.prompts('train', config.prompts, state.streams.prompts);
+  const { maxNewTokens, temperature, rollouts: group } = config;
+  const endOfText = generator.tokenizer.eosId;
+  const rollouts = await rollout({
+    model,
+    params: state.training.params,
+    prompts,
+    group,
+    maxNewTokens,
+    temperature,
+    endOfText,
+    random: state.streams.sampling,
+  });
+  const rewards = await reward(responsesOf(rollouts), group, state.streams.batches);
+  const { advantages, degenerateGroups } = advantagesOf(rewards, rollouts, config);
+  const optimizer = policyOptimizer(config, state.step);
+  const update = {
+    model,
+    optimizer,
+    state: state.training,
+    reference: generator.params,
+    rollouts,
+    advantages,
+    options: config,
+    random: state.streams.minibatches,
+  };
+  const { state: training, metrics } = await grpoUpdate(update);
+  state.training = training;
+  const { metrics: observed, image } = experiment.observe(rewards.tuned);
+  disposeParams(rewards.tuned);
+  const [rewardMean, rewardStd] = meanAndDeviation(rewards.values);
+  const row = {
+    step: ++state.step,
+    phi: rewards.phi,
+    ...observed,
+    reward_mean: rewardMean,
+    reward_std: rewardStd,
+    degenerate_groups: degenerateGroups,
+    ...metrics,
+    target_loss_first: rewards.targetLossFirst,
+    target_loss_last: rewards.targetLossLast,
+    seconds: (performance.now() - started) / 1000,
+  };
+  return { row, rollouts, rewards: rewards.values, advantages, image };
+}
+
+/**
+ * Trains the generator. Yields after every step; ends after `config.steps`, after `config.stopAfterPerfect` perfect steps, or when `signal` aborts.
+ * @param state - where to start; it holds the result, also when the loop is left early
+ * @throws Error for anything that makes a reward impossible; the state stays that of the last whole step
+ */
+export async function* train(
+  experiment: Experiment & { state: TrainerState; signal?: AbortSignal },
+): AsyncGenerator<TrainStep, void, undefined> {
+  const { config, state, signal } = experiment;
+  const reward = experiment.reward ?? rewardOf(experiment);
+  const isDone = (): boolean =>
+    state.step >= config.steps || (config.stopAfterPerfect > 0 && state.perfect >= config.stopAfterPerfect);
+  while (!isDone() && !signal?.aborted) {
+    const step = await trainStep(experiment, reward, state);
+    state.perfect = step.row.pixel_accuracy === 1 ? state.perfect + 1 : 0;
+    yield step;
+  }
+}
+
+/** Frees what a run holds beside its experiment. */
+export const disposeTrainer = (state: TrainerState): void => disposeState(state.training);

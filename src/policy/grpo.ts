@@ -1,0 +1,113 @@
+/**
+ * GRPO (paper §2; Shao et al. 2024): the clipped policy gradient on group-relative advantages.
+ *
+ * Departures from the published form: advantages are scaled over the batch (see advantages.ts); the loss is a mean over tokens; KL to the
+ * initial generator is off by default; an entropy bonus keeps the outputs diverse, which decides the last pixels of a picture.
+ */
+import * as tf from '@tensorflow/tfjs';
+import { disposeState, type Optimizer, type TrainingState } from '../learn/optimizer';
+import type { LanguageModel, TokenBatch } from '../model/types';
+import { disposeParams, globalNorm, mapParams, type Params } from '../tensor/params';
+import type { RandomStream } from '../tensor/random';
+import { atResponses, policyBatch, type Rollouts } from './rollouts';
+
+/** Settings of one GRPO update. */
+export interface GrpoOptions {
+  /** Passes over the rollouts. */
+  readonly epochs: number;
+  /** Rollouts per optimizer step. */
+  readonly minibatch: number;
+  /** ε of the clipped ratio. */
+  readonly clip: number;
+  readonly klCoef: number;
+  readonly entropyCoef: number;
+  /** The gradient is shortened to this norm. */
+  readonly maxGradientNorm: number;
+  readonly temperature: number;
+}
+
+/** Arguments of {@link grpoUpdate}. */
+export interface GrpoUpdate {
+  readonly model: LanguageModel;
+  readonly optimizer: Optimizer;
+  /** Generator and optimizer state; consumed. */
+  readonly state: TrainingState;
+  /** The initial generator, for KL. */
+  readonly reference: Params;
+  readonly rollouts: Rollouts;
+  /** Advantage of every response token, [size, maxNewTokens]. */
+  readonly advantages: Float32Array;
+  readonly options: GrpoOptions;
+  readonly random: RandomStream;
+}
+
+/** What an update did; means over its minibatches. */
+export interface GrpoMetrics {
+  /** Entropy of the next-token distribution, nats. */
+  readonly entropy: number;
+  /** k3 estimate of KL(π ‖ π_ref), nats per token; 0 when klCoef is 0. */
+  readonly kl: number;
+  readonly clip_fraction: number;
+  /** Before clipping. */
+  readonly gradient_norm: number;
+}
+
+/** Shortens a gradient in place of its owner: returns a tree with norm ≤ limit and frees the argument if it had to be changed. */
+function clipByGlobalNorm(gradient: Params, limit: number): { clipped: Params; norm: number } {
+  const norm = globalNorm(gradient);
+  if (!Number.isFinite(norm)) throw new Error(`the policy gradient has norm ${norm}; lower the generator's learningRate`);
+  if (norm <= limit) return { clipped: gradient, norm };
+  const clipped = mapParams((_, g) => tf.mul(g, limit / norm), gradient);
+  disposeParams(gradient);
+  return { clipped, norm };
+}
+
+/** Rollout indices of every minibatch of one epoch, in random order. */
+function* minibatches(size: number, minibatch: number, random: RandomStream): Generator<Int32Array> {
+  const order = random.permutation(size);
+  for (let from = 0; from < size; from += minibatch) yield order.subarray(from, from + minibatch);
+}
+
+async function referenceLogProbs(
+  { model, reference, options }: GrpoUpdate,
+  batch: TokenBatch,
+): Promise<Float32Array | undefined> {
+  return options.klCoef > 0 ? model.logProbs(reference, batch, options.temperature) : undefined;
+}
+
+async function minibatchGradient(update: GrpoUpdate, params: Params, indices: Int32Array) {
+  const { model, rollouts, advantages, options } = update;
+  const batch = policyBatch(rollouts, indices);
+  return model.policyGradient(params, batch, {
+    advantages: atResponses(rollouts, advantages, indices),
+    oldLogProbs: atResponses(rollouts, rollouts.logProbs, indices),
+    refLogProbs: await referenceLogProbs(update, batch),
+    ...options,
+  });
+}
+
+/** One GRPO update. @returns the new state (the old one is freed) and what was measured */
+export async function grpoUpdate(update: GrpoUpdate): Promise<{ state: TrainingState; metrics: GrpoMetrics }> {
+  const { optimizer, rollouts, options, random } = update;
+  let { state } = update;
+  const rows: GrpoMetrics[] = [];
+  for (let epoch = 0; epoch < options.epochs; epoch++) {
+    for (const indices of minibatches(rollouts.size, options.minibatch, random)) {
+      const { gradient, entropy, kl, clipFraction } = await minibatchGradient(update, state.params, indices);
+      const { clipped, norm } = clipByGlobalNorm(gradient, options.maxGradientNorm);
+      const next = optimizer.update(state, clipped);
+      disposeParams(clipped);
+      disposeState(state);
+      state = next;
+      rows.push({ entropy, kl, clip_fraction: clipFraction, gradient_norm: norm });
+    }
+  }
+  const mean = (key: keyof GrpoMetrics): number => rows.reduce((sum, row) => sum + row[key], 0) / rows.length;
+  const metrics = {
+    entropy: mean('entropy'),
+    kl: mean('kl'),
+    clip_fraction: mean('clip_fraction'),
+    gradient_norm: mean('gradient_norm'),
+  };
+  return { state, metrics };
+}

@@ -1,0 +1,89 @@
+/**
+ * The tfjs backend: best first (tfjs-node-gpu, tfjs-node, wasm, cpu), or the one named by `DPG_BACKEND`.
+ */
+import path from 'node:path';
+import * as tf from '@tensorflow/tfjs';
+import { installWasmKernels } from './kernels/wasmBackend';
+
+/** Backends by their name in `DPG_BACKEND`, best first. */
+export const BACKENDS = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
+export type BackendName = (typeof BACKENDS)[number];
+
+/** What was chosen and why nothing better was. */
+export interface BackendChoice {
+  readonly name: BackendName;
+  /** Reason why each better backend was not taken. */
+  readonly skipped: Readonly<Partial<Record<BackendName, string>>>;
+}
+
+/** npm packages of the native backends; plain tfjs-node comes under an alias because danfojs-node's own request for it is met by `@tensorflow/tfjs`. */
+const NATIVE_PACKAGES = { 'tfjs-node-gpu': '@tensorflow/tfjs-node-gpu', 'tfjs-node': 'tfjs-node-native' } as const;
+
+/** tfjs-node 4.22 calls `util.isNullOrUndefined` and friends, which Node 23 removed. */
+function polyfillNodeUtil(): void {
+  const util = require('node:util') as Record<string, unknown>;
+  util.isNullOrUndefined ??= (value: unknown) => value === null || value === undefined;
+  util.isArray ??= Array.isArray;
+}
+
+async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
+  polyfillNodeUtil();
+  require(NATIVE_PACKAGES[name]);
+  if (!(await tf.setBackend('tensorflow'))) throw new Error('the package loads, but its backend does not start');
+  const gpus = name === 'tfjs-node-gpu' ? (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice : true;
+  if (!gpus) throw new Error('no CUDA device is visible');
+}
+
+async function startWasm(): Promise<void> {
+  const { setWasmPaths } = require('@tensorflow/tfjs-backend-wasm') as typeof import('@tensorflow/tfjs-backend-wasm');
+  setWasmPaths(path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + path.sep);
+  if (!(await tf.setBackend('wasm'))) throw new Error('WebAssembly did not start');
+  installWasmKernels();
+}
+
+async function start(name: BackendName): Promise<void> {
+  if (name === 'cpu') await tf.setBackend('cpu');
+  else if (name === 'wasm') await startWasm();
+  else await startNative(name);
+  tf.enableProdMode(); // no banner, no checks of every intermediate value
+  await tf.ready();
+}
+
+/** First line of an error, without folder names of this machine. */
+function reason(error: unknown): string {
+  const line = String(error instanceof Error ? error.message : error).split('\n')[0];
+  return /Cannot find module/.test(line) ? 'package not installed' : line;
+}
+
+async function chooseBackend(): Promise<BackendChoice> {
+  const wanted = process.env.DPG_BACKEND;
+  if (wanted !== undefined && !(BACKENDS as readonly string[]).includes(wanted))
+    throw new Error(`DPG_BACKEND must be one of ${BACKENDS.join(', ')} (got "${wanted}")`);
+  const skipped: Partial<Record<BackendName, string>> = {};
+  for (const name of wanted ? [wanted as BackendName] : BACKENDS) {
+    try {
+      await start(name);
+      return { name, skipped };
+    } catch (error) {
+      if (wanted) throw new Error(`DPG_BACKEND=${wanted} cannot be used: ${reason(error)}`);
+      skipped[name] = reason(error);
+    }
+  }
+  throw new Error(`no tfjs backend starts: ${JSON.stringify(skipped)}`);
+}
+
+let chosen: Promise<BackendChoice> | undefined;
+
+/**
+ * Starts the backend once per process; later calls return the same choice.
+ * @throws Error if `DPG_BACKEND` names no backend or one that cannot start, with the cause
+ */
+export function startBackend(): Promise<BackendChoice> {
+  return (chosen ??= chooseBackend());
+}
+
+/** One line for people: which backend, and why not a better one. */
+export function describeBackend({ name, skipped }: BackendChoice): string {
+  const reasons = Object.entries(skipped).map(([better, why]) => `${better}: ${why}`);
+  return `tensors: ${name}${reasons.length ? ` (not taken: ${reasons.join('; ')})` : ''}`;
+}

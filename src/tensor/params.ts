@@ -1,0 +1,36 @@
+/**
+ * Parameters: a plain record of tensors under Hugging Face names. Pure functions on such trees; whoever calls owns the result.
+ */
+import * as tf from '@tensorflow/tfjs';
+
+/** Parameters, gradients, tangents and optimizer moments: one tensor per name, e.g. `transformer.h.0.attn.c_attn.weight`. */
+export type Params = Record<string, tf.Tensor>;
+
+/** A new tree f(a, b, …), leaf by leaf; intermediate tensors are disposed. */
+export function mapParams(f: (name: string, ...leaves: tf.Tensor[]) => tf.Tensor, first: Params, ...rest: Params[]): Params {
+  return tf.tidy(() =>
+    Object.fromEntries(Object.keys(first).map((name) => [name, f(name, first[name], ...rest.map((tree) => tree[name]))])),
+  );
+}
+
+/** A copy with its own lifetime (tfjs shares the data until one of them is disposed). */
+export const cloneParams = (params: Params): Params => mapParams((_, x) => x.clone(), params);
+
+/** Zeros shaped like `params`. */
+export const zerosLikeParams = (params: Params): Params => mapParams((_, x) => tf.zerosLike(x), params);
+
+/** Frees every tensor of the given trees; null and undefined are skipped. */
+export function disposeParams(...trees: (Params | null | undefined)[]): void {
+  for (const tree of trees) if (tree) Object.values(tree).forEach((x) => x.dispose());
+}
+
+/** Number of scalars in the tree. */
+export const countParams = (params: Params): number => Object.values(params).reduce((n, x) => n + x.size, 0);
+
+/** √Σ x² over the whole tree. */
+export function globalNorm(params: Params): number {
+  return tf.tidy(() => {
+    const squares = Object.values(params).map((x) => tf.sum(tf.square(x)));
+    return Math.sqrt(squares.reduce((total, x) => total + x.dataSync()[0], 0));
+  });
+}
