@@ -4,9 +4,9 @@
  * A checkpoint notes how long the two row files were, after they were flushed; resuming cuts them back to that length, so that
  * the rows of a run that was killed and resumed equal those of one that was not.
  */
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
-import { appendWhole, fileSize, removeLeftovers, syncFile, writeError, writeFileAtomic } from '../tensor/atomicFile';
+import { appendWhole, fileSize, makeFolder, removeLeftovers, syncFile, writeFileAtomic } from '../tensor/atomicFile';
 import type { Environment } from './environment';
 import { lockRun } from './runLock';
 import { latestCheckpoint, saveTrainingState, type LatestCheckpoint, type TrainingState } from './trainingState';
@@ -73,11 +73,7 @@ const ROWS = ['metrics.jsonl', 'examples.jsonl'];
  * @throws Error if the folder holds another run or another process writes there
  */
 export function createRun(folder: string, record: RunRecord): RunFolder {
-  try {
-    mkdirSync(folder, { recursive: true });
-  } catch (error) {
-    throw writeError(folder, error);
-  }
+  makeFolder(folder);
   return withLock(folder, (release) => {
     const present = ['config.json', ...ROWS, 'checkpoints', 'summary.json'].find((name) => existsSync(join(folder, name)));
     if (present) throw new Error(`${folder} already holds a run (${present}): resume it or choose another folder`);
@@ -124,7 +120,7 @@ export function readSummary(folder: string): Record<string, unknown> | null {
 function openRun(folder: string, release: () => void, lastStep = -Infinity): RunFolder {
   const [metrics, examples] = ROWS.map((name) => join(folder, name));
   const figures = join(folder, 'figures');
-  mkdirSync(figures, { recursive: true });
+  makeFolder(figures);
   for (const path of [metrics, examples]) appendRows(path, []); // both exist from the start
   let open = true;
   const checkOpen = (): void => {

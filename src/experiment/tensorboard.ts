@@ -3,10 +3,9 @@
  *
  * TFRecord: u64 length · masked CRC of it · data · masked CRC of the data, all little-endian.
  */
-import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { appendWhole } from '../tensor/atomicFile';
+import { appendWhole, makeFolder } from '../tensor/atomicFile';
 
 /** An event file that grows; TensorBoard may read along. */
 export interface EventFile {
@@ -28,7 +27,7 @@ let filesOfProcess = 0;
  * @param time - seconds since 1970, default now
  */
 export function createEventFile(folder: string, time = Date.now() / 1000): EventFile {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const second = String(Math.floor(time)).padStart(10, '0');
   const path = join(folder, `events.out.tfevents.${second}.${hostname()}.${process.pid}.${filesOfProcess++}`);
   appendWhole(path, tfRecord(Buffer.concat([doubleField(1, time), bytesField(3, Buffer.from('brain.Event:2'))])));

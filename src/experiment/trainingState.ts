@@ -2,11 +2,11 @@
  * Checkpoints of a training run, complete enough to go on from bit by bit:
  * `step-000123/` with all trees of tensors in `state.safetensors`, and random states, counters and the like in `state.json`.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StoredTensor } from '../model/checkpoint';
 import { openSafetensors, writeSafetensors } from '../model/safetensors';
-import { removeFolderAtomic, verifyFolder, writeFolderAtomic } from '../tensor/atomicFile';
+import { makeFolder, removeFolderAtomic, verifyFolder, writeFolderAtomic } from '../tensor/atomicFile';
 
 /** Everything that a run needs to go on. */
 export interface TrainingState {
@@ -41,7 +41,7 @@ export async function saveTrainingState(checkpoints: string, { step, trees, valu
   const tensors = Object.entries(trees).flatMap(([tree, leaves]) =>
     Object.entries(leaves).map(([name, tensor]) => [`${tree}/${name}`, tensor] as const),
   );
-  mkdirSync(checkpoints, { recursive: true });
+  makeFolder(checkpoints);
   await writeFolderAtomic(join(checkpoints, `step-${String(step).padStart(6, '0')}`), (folder) => {
     writeSafetensors(join(folder, 'state.safetensors'), Object.fromEntries(tensors));
     writeFileSync(join(folder, 'state.json'), json);

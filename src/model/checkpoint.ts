@@ -198,7 +198,7 @@ function readJson(path: string): Record<string, unknown> {
     const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
     if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
   } catch (error) {
-    throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, { cause: error });
+    throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
   throw new Error(`cannot read ${path}: it is not a JSON object`);
 }

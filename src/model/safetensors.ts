@@ -150,7 +150,7 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    return refuse(`the header is not JSON: ${error instanceof Error ? error.message : error}`);
+    return refuse(`the header is not JSON: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
@@ -184,16 +184,14 @@ function parseInfo(name: string, value: unknown): TensorInfo {
   const { dtype, shape, data_offsets: offsets, ...others } = value;
   const unknownKey = Object.keys(others)[0];
   if (unknownKey !== undefined) refuse(`${where} has the unknown key ${JSON.stringify(unknownKey)}`);
-  const bytes = typeof dtype === 'string' ? BYTES.get(dtype) : undefined;
-  if (bytes === undefined) return refuse(`${where} has the unknown dtype ${JSON.stringify(dtype)}`);
+  const bytes = BYTES.get(dtype as string);
+  if (typeof dtype !== 'string' || bytes === undefined) return refuse(`${where} has the unknown dtype ${JSON.stringify(dtype)}`);
   if (!isCounts(shape)) return refuse(`${where}: the shape is not a list of whole numbers from 0 to 2^53 - 1`);
   if (!isCounts(offsets) || offsets.length !== 2) return refuse(`${where}: data_offsets is not [begin, end]`);
   const [begin, end] = offsets;
-  // Zeros last: [2^40, 2^40, 0] must not hide its overflow.
-  const sizes = [...shape].sort((a, b) => b - a);
-  const length = sizes.reduce((product, n) => (product * n <= Number.MAX_SAFE_INTEGER ? product * n : NaN), bytes);
+  const length = shape.reduce((product, n) => (product * n <= Number.MAX_SAFE_INTEGER ? product * n : NaN), bytes);
   if (length !== end - begin) refuse(`${where}: ${dtype} [${shape}] does not fill the bytes ${begin} to ${end}`);
-  return { dtype: dtype as string, shape, begin, end };
+  return { dtype, shape, begin, end };
 }
 
 /** The tensors must cover the data exactly: no overlap, no hole, nothing behind. */

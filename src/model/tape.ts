@@ -124,18 +124,19 @@ function surrogateSums(tape: Tape, logs: tf.Tensor, piece: TokenBatch, terms: Po
   const mask = tf.tensor1d(piece.mask);
   const total = (x: tf.Tensor): tf.Scalar => tf.sum(tf.mul(x, mask));
   const logProb = ofLabels(tape, logs, piece);
-  const advantages = cells(terms.advantages);
   const ratio = exp(tf.mul(tf.sub(logProb, cells(terms.oldLogProbs)), mask));
-  const plain = tf.mul(ratio, advantages);
-  const bounded = tf.mul(tf.minimum(tf.maximum(ratio, 1 - terms.clip), 1 + terms.clip), advantages);
-  const isClipped = tf.cast(tf.less(bounded, plain), 'float32');
+  const advantages = terms.advantages.subarray(from, from + piece.mask.length);
+  const isClipped = ratio
+    .dataSync<'float32'>()
+    .map((r: number, i: number) => Number(advantages[i] > 0 ? r > 1 + terms.clip : advantages[i] < 0 && r < 1 - terms.clip));
+  const active = advantages.map((a, i) => a * (1 - isClipped[i])); // the clipped branch of the minimum is constant
   const difference = tf.sub(terms.refLogProbs ? cells(terms.refLogProbs) : logProb, logProb);
   return {
     logProb: tf.mul(logProb, mask),
-    reward: total(tf.add(tf.mul(plain, tf.sub(1, isClipped)), tf.mul(bounded, isClipped))),
+    reward: total(tf.mul(ratio, tf.tensor1d(active))),
     entropy: total(tf.neg(tf.sum(tf.mul(exp(logs), logs), -1))),
     kl: total(tf.sub(tf.sub(exp(difference), difference), 1)),
-    clipped: total(isClipped),
+    clipped: isClipped.reduce((sum, x, i) => sum + x * piece.mask[i], 0),
   };
 }
 
@@ -153,7 +154,7 @@ async function policyGradient(tape: Tape, params: Params, batch: TokenBatch, ter
         logProbs.set(sums.logProb.dataSync<'float32'>(), from * batch.length);
         means.entropy += sums.entropy.dataSync()[0] / tokens;
         means.kl += sums.kl.dataSync()[0] / tokens;
-        means.clipFraction += sums.clipped.dataSync()[0] / tokens;
+        means.clipFraction += sums.clipped / tokens;
         const penalty = tf.sub(tf.mul(sums.kl, terms.klCoef), tf.mul(sums.entropy, terms.entropyCoef));
         return tf.div(tf.sub(penalty, sums.reward), tokens);
       };

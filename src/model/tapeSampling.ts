@@ -13,7 +13,7 @@ export function drawTokens(
   uniforms: ArrayLike<number>,
 ): { ids: Int32Array; logProbs: Float32Array } {
   const [rows, vocab] = logits.shape;
-  const logs = tf.tidy(() => logSoftmax(tf.div(logits, temperature)).dataSync()) as Float32Array;
+  const logs = tf.tidy(() => logSoftmax(tf.div(logits, temperature)).dataSync<'float32'>());
   const ids = new Int32Array(rows);
   const logProbs = new Float32Array(rows);
   for (let row = 0; row < rows; row++) {

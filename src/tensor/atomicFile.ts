@@ -8,6 +8,8 @@ import { basename, dirname, join, relative, resolve } from 'node:path';
 /** Written last into every folder of {@link writeFolderAtomic}: the files that belong to it, with size and SHA-256. */
 export const FOLDER_MARKER = '.complete.json';
 
+type FolderFiles = Record<string, { bytes: number; sha256: string }>;
+
 const TEMPORARY = /^\..+\.tmp-\d+-[0-9a-f]{8}$/;
 const MAX_CHUNK = 2 ** 30; // one system call moves at most 2^31 - 1 bytes
 
@@ -20,6 +22,7 @@ const CAUSES: Readonly<Record<string, string>> = {
   EPERM: 'no permission to write there',
   ENOENT: 'the parent folder does not exist',
   ENOTDIR: 'a part of the path is a file, not a folder',
+  EEXIST: 'a file of that name is in the way',
   EISDIR: 'a folder of that name is in the way',
 };
 
@@ -60,6 +63,20 @@ export function appendWhole(path: string, bytes: Uint8Array): void {
   } catch (error) {
     if (fileSize(path) > before) fs.truncateSync(path, before);
     throw writeError(path, error);
+  }
+}
+
+/**
+ * Makes a folder and its parents unless they exist (Node's recursive `mkdir` calls a read-only disk "no such file").
+ *
+ * @throws Error naming the path and the cause
+ */
+export function makeFolder(path: string): void {
+  if (!fs.existsSync(dirname(path))) makeFolder(dirname(path));
+  try {
+    fs.mkdirSync(path);
+  } catch (error) {
+    if (!fs.existsSync(path) || !fs.statSync(path).isDirectory()) throw writeError(path, error);
   }
 }
 
@@ -155,7 +172,7 @@ function syncFolder(path: string): void {
 
 /** Flushes every file of the folder, then writes the marker. */
 function sealFolder(folder: string): void {
-  const files: Record<string, { bytes: number; sha256: string }> = {};
+  const files: FolderFiles = {};
   for (const name of listFiles(folder)) {
     const file = join(folder, name);
     syncFile(file);
@@ -167,9 +184,9 @@ function sealFolder(folder: string): void {
 }
 
 /** The marker's list, or null where there is no folder, no marker or no JSON in it. */
-function readMarker(folder: string): Record<string, { bytes: number; sha256: string }> | null {
+function readMarker(folder: string): FolderFiles | null {
   try {
-    return JSON.parse(fs.readFileSync(join(folder, FOLDER_MARKER), 'utf8')).files ?? null;
+    return (JSON.parse(fs.readFileSync(join(folder, FOLDER_MARKER), 'utf8')) as { files?: FolderFiles }).files ?? null;
   } catch {
     return null;
   }

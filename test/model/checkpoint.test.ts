@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadCheckpoint, saveCheckpoint, type StoredTensor } from '../../src/model/checkpoint';
-import { openSafetensors, writeSafetensors, type Dtype } from '../../src/model/safetensors';
+import { openSafetensors, writeSafetensors } from '../../src/model/safetensors';
 
 const REFERENCE = join(__dirname, '../fixtures/metagradients');
 
@@ -14,11 +14,8 @@ afterEach(() => fs.rmSync(place, { recursive: true }));
 const reference = loadCheckpoint(REFERENCE);
 
 /** Writes a folder as Hugging Face would, from the reference with changes. */
-function folderOf(params: Record<string, StoredTensor>, { dtype = 'F32' as Dtype, config = {} } = {}): string {
-  writeSafetensors(
-    join(place, 'model.safetensors'),
-    Object.fromEntries(Object.entries(params).map(([name, tensor]) => [name, { ...tensor, dtype }])),
-  );
+function folderOf(params: Record<string, StoredTensor>, config = {}): string {
+  writeSafetensors(join(place, 'model.safetensors'), params);
   writeConfig(config);
   return place;
 }
@@ -59,7 +56,7 @@ describe('loading', () => {
     const mask = { shape: [1], data: Float32Array.of(1) };
     const folder = folderOf(
       { ...Object.fromEntries(bare), 'h.0.attn.bias': mask, 'h.1.attn.masked_bias': mask },
-      { config: { tie_word_embeddings: true } },
+      { tie_word_embeddings: true },
     );
     const { params } = loadCheckpoint(folder);
     expect(params['transformer.h.1.mlp.c_fc.weight']).toEqual(reference.params['transformer.h.1.mlp.c_fc.weight']);
@@ -109,7 +106,7 @@ describe('refusals', () => {
     [{ n_head: 5 }, /n_head must divide n_embd \(got 5 and 24\)/],
     [{ n_inner: 100 }, /n_inner must be 4 · n_embd = 96 \(got 100\)/],
   ])('config %j', (change, message) => {
-    expect(() => loadCheckpoint(folderOf(without(), { config: change }))).toThrow(message);
+    expect(() => loadCheckpoint(folderOf(without(), change))).toThrow(message);
   });
 
   it('names missing and unexpected parameters', () => {

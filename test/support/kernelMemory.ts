@@ -1,0 +1,39 @@
+/** Kernels on a memory of their own, and arrays in and out of it. */
+import { arena, floatsAt, integersAt, loadKernels, type Pointer } from '../../src/tensor/kernels/kernels';
+
+export function kernelMemory(relaxed?: boolean) {
+  const memory = new WebAssembly.Memory({ initial: 1 });
+  const k = loadKernels(memory, relaxed);
+  const own = arena(memory);
+  k.setScratch(own.floats(k.scratchBytes() / 4));
+  return {
+    k,
+    arena: own,
+    /** Uninitialized room, filled with NaN so that reading what was never written shows. */
+    room(count: number): Pointer {
+      const at = own.floats(count);
+      floatsAt(memory, at, count).fill(NaN);
+      return at;
+    },
+    /** `count` zeros, for results that are added to. */
+    zeros(count: number): Pointer {
+      const at = own.floats(count);
+      floatsAt(memory, at, count).fill(0);
+      return at;
+    },
+    put(values: ArrayLike<number>): Pointer {
+      const at = own.floats(values.length);
+      floatsAt(memory, at, values.length).set(values);
+      return at;
+    },
+    putIntegers(values: ArrayLike<number>): Pointer {
+      const at = own.floats(values.length);
+      integersAt(memory, at, values.length).set(values);
+      return at;
+    },
+    read: (at: Pointer, count: number): Float32Array => floatsAt(memory, at, count).slice(),
+    readIntegers: (at: Pointer, count: number): Int32Array => integersAt(memory, at, count).slice(),
+  };
+}
+
+export type KernelMemory = ReturnType<typeof kernelMemory>;
