@@ -18,7 +18,9 @@ export const toTensors = (stored: Readonly<Record<string, StoredTensor>>): Param
 
 /** Parameters as they are stored. */
 export const toStored = (params: Params): Record<string, StoredTensor> =>
-  Object.fromEntries(Object.entries(params).map(([name, x]) => [name, { data: x.dataSync<'float32'>().slice(), shape: x.shape }]));
+  Object.fromEntries(
+    Object.entries(params).map(([name, x]) => [name, { data: x.dataSync<'float32'>().slice(), shape: x.shape }]),
+  );
 
 /** A model with its parameters and tokenizer. @throws Error naming the folder and what is wrong with it */
 export function loadActor(folder: string, options: EngineOptions = {}): Actor {

@@ -25,7 +25,11 @@ const mean = (values: Float32Array): number => values.reduce((a, b) => a + b, 0)
 /** Ordinary language-model training with Adam. @returns trained parameters, which the caller disposes */
 export async function pretrain({ model, params, nextBatch, steps, learningRate, onStep }: PretrainOptions): Promise<Params> {
   const optimizer = (step: number) =>
-    adamw({ learningRate: learningRate * Math.min(1, (step + 1) / WARM_UP) * Math.max(0.1, 1 - step / steps), b2: 0.99, weightDecay: 0.01 });
+    adamw({
+      learningRate: learningRate * Math.min(1, (step + 1) / WARM_UP) * Math.max(0.1, 1 - step / steps),
+      b2: 0.99,
+      weightDecay: 0.01,
+    });
   let state = optimizer(0).init(params);
   for (let step = 0; step < steps; step++) {
     const { losses, gradient } = await model.gradient(state.params, nextBatch());

@@ -9,14 +9,12 @@ import { join } from 'node:path';
 import { appendWhole, fileSize, makeFolder, removeLeftovers, syncFile, writeFileAtomic } from '../tensor/atomicFile';
 import type { Environment } from './environment';
 import { lockRun } from './runLock';
-import { latestCheckpoint, saveTrainingState, type LatestCheckpoint, type TrainingState } from './trainingState';
+import { latestCheckpoint, saveState, type LatestCheckpoint, type SavedState } from './savedState';
 
 /** What one GRPO step logs; keys as in TRL and the authors' logs. Non-finite numbers are written as null. */
 export interface MetricsRow {
   readonly step: number;
   readonly phi: number;
-  /** Share of the pattern's pixels that are right; for pattern objectives only. */
-  readonly pixel_accuracy?: number;
   readonly reward_mean: number;
   readonly reward_std: number;
   /** Share of prompts whose rollouts all have the same reward. */
@@ -28,8 +26,8 @@ export interface MetricsRow {
   readonly target_loss_first: number;
   readonly target_loss_last: number;
   readonly seconds: number;
-  /** Further numbers of an experiment. */
-  readonly [key: string]: number | undefined;
+  /** Further numbers of an experiment, e.g. `pixel_accuracy`. */
+  readonly [key: string]: number;
 }
 
 /** One synthetic example of a step: prompt, response, reward and whatever else is worth reading. */
@@ -50,7 +48,7 @@ export interface RunFolder {
   appendMetrics(row: MetricsRow): void;
   appendExamples(rows: readonly ExampleRow[]): void;
   /** Flushes all rows so far, then writes everything needed to go on behind `step`. */
-  saveCheckpoint(step: number, state: Omit<TrainingState, 'step'>): Promise<void>;
+  saveCheckpoint(step: number, state: Omit<SavedState, 'step'>): Promise<void>;
   writeSummary(summary: Readonly<Record<string, unknown>>): void;
   /** Lets other processes write here; the folder stays as it is. */
   close(): void;
@@ -60,7 +58,7 @@ export interface RunFolder {
 export interface ResumedRun extends RunRecord {
   readonly run: RunFolder;
   /** Where to go on, or null: from the start. */
-  readonly state: TrainingState | null;
+  readonly state: SavedState | null;
   /** Checkpoints that were damaged; they were renamed to `….damaged`. */
   readonly ignored: LatestCheckpoint['ignored'];
 }
@@ -142,7 +140,7 @@ function openRun(folder: string, release: () => void, lastStep = -Infinity): Run
     async saveCheckpoint(step, { trees, values }) {
       checkOpen();
       const rowBytes = Object.fromEntries(ROWS.map((name) => [name, flushedSize(join(folder, name))]));
-      await saveTrainingState(join(folder, 'checkpoints'), { step, trees, values: { rowBytes, values } });
+      await saveState(join(folder, 'checkpoints'), { step, trees, values: { rowBytes, values } });
     },
     writeSummary(summary) {
       checkOpen();
@@ -176,8 +174,8 @@ function flushedSize(path: string): number {
 }
 
 /** Parts what `saveCheckpoint` put together. */
-function unpack(saved: TrainingState): { rowBytes: Record<string, number>; state: TrainingState } {
-  const { rowBytes, values } = saved.values as { rowBytes: Record<string, number>; values: TrainingState['values'] };
+function unpack(saved: SavedState): { rowBytes: Record<string, number>; state: SavedState } {
+  const { rowBytes, values } = saved.values as { rowBytes: Record<string, number>; values: SavedState['values'] };
   return { rowBytes, state: { ...saved, values } };
 }
 

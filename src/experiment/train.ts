@@ -18,6 +18,7 @@ import { disposeParams, type Params } from '../tensor/params';
 import { randomStream, type RandomStream } from '../tensor/random';
 import type { Tokenizer } from '../text/tokenizer';
 import type { Config } from './config';
+import type { MetricsRow } from './runFolder';
 
 /** A language model with its initial parameters and its tokenizer. */
 export interface Actor {
@@ -66,7 +67,7 @@ export interface TrainerState {
 /** One GRPO step: a row of numbers and what they were made of. */
 export interface TrainStep {
   /** The row of metrics.jsonl; keys as in TRL. */
-  readonly row: Readonly<Record<string, number>>;
+  readonly row: MetricsRow;
   readonly rollouts: Rollouts;
   readonly rewards: Float32Array;
   readonly advantages: Float32Array;

@@ -1,6 +1,7 @@
 /**
  * The tfjs backend: best first (tfjs-node-gpu, tfjs-node, wasm, cpu), or the one named by `DPG_BACKEND`.
  */
+import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { installWasmKernels } from './kernels/wasmBackend';
@@ -26,7 +27,16 @@ function polyfillNodeUtil(): void {
   util.isArray ??= Array.isArray;
 }
 
+/** @throws Error if the package is absent, or its install step could not fetch libtensorflow: loading it then would register kernels that cannot run */
+function requireBinding(name: string): void {
+  const library = path.join(path.dirname(require.resolve(`${name}/package.json`)), 'lib');
+  const folders = existsSync(library) ? readdirSync(library) : [];
+  if (!folders.some((folder) => existsSync(path.join(library, folder, 'tfjs_binding.node'))))
+    throw new Error('its native library was not downloaded at install');
+}
+
 async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
+  requireBinding(NATIVE_PACKAGES[name]);
   polyfillNodeUtil();
   require(NATIVE_PACKAGES[name]);
   if (!(await tf.setBackend('tensorflow'))) throw new Error('the package loads, but its backend does not start');

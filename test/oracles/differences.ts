@@ -17,7 +17,8 @@ export function slopes(f: (h: number) => Values, h = 1e-5): Values {
 }
 
 /** ∂²f/∂g∂h at (0, 0). */
-export const mixedSlope = (f: (g: number, h: number) => number, step = 2e-4): number => slope((g) => slope((h) => f(g, h), step), step);
+export const mixedSlope = (f: (g: number, h: number) => number, step = 2e-4): number =>
+  slope((g) => slope((h) => f(g, h), step), step);
 
 /** Gradient of a scalar function of several arrays, coordinate by coordinate. */
 export function numericalGradient(f: (x: Values[]) => number, x: readonly Values[], step = 1e-5): Values[] {

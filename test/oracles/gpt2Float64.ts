@@ -1,4 +1,7 @@
-/** GPT-2 written once more, as plain scalar loops in float64: slow, independent of every engine, and differentiated only numerically. */
+/**
+ * GPT-2 written once more, as plain scalar loops in float64: slow, independent of every engine, and differentiated only
+ * numerically.
+ */
 import type { Gpt2Config, TokenBatch } from '../../src/model/types';
 
 export type Values = Float64Array;
@@ -113,7 +116,10 @@ export function gpt2Logits(p: NamedValues, config: Gpt2Config, { ids, size, leng
 export function gpt2LogProbs(p: NamedValues, config: Gpt2Config, batch: TokenBatch, temperature = 1) {
   const scaled = gpt2Logits(p, config, batch).map((v) => v / temperature);
   const { size, length, ids } = batch;
-  const targets = Array.from({ length: size * length }, (_, row) => ids[Math.floor(row / length) * (length + 1) + (row % length) + 1]);
+  const targets = Array.from(
+    { length: size * length },
+    (_, row) => ids[Math.floor(row / length) * (length + 1) + (row % length) + 1],
+  );
   const all = logSoftmax(scaled, config.vocab_size);
   return { all, chosen: Float64Array.from(targets, (token, row) => all[row * config.vocab_size + token]) };
 }

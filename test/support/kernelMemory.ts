@@ -10,23 +10,23 @@ export function kernelMemory(relaxed?: boolean) {
     k,
     arena: own,
     /** Uninitialized room, filled with NaN so that reading what was never written shows. */
-    room(count: number): Pointer {
+    room: (count: number): Pointer => {
       const at = own.floats(count);
       floatsAt(memory, at, count).fill(NaN);
       return at;
     },
     /** `count` zeros, for results that are added to. */
-    zeros(count: number): Pointer {
+    zeros: (count: number): Pointer => {
       const at = own.floats(count);
       floatsAt(memory, at, count).fill(0);
       return at;
     },
-    put(values: ArrayLike<number>): Pointer {
+    put: (values: ArrayLike<number>): Pointer => {
       const at = own.floats(values.length);
       floatsAt(memory, at, values.length).set(values);
       return at;
     },
-    putIntegers(values: ArrayLike<number>): Pointer {
+    putIntegers: (values: ArrayLike<number>): Pointer => {
       const at = own.floats(values.length);
       integersAt(memory, at, values.length).set(values);
       return at;

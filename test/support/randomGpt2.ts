@@ -18,7 +18,9 @@ export function randomValues(config: Gpt2Config, random: RandomStream, scale: nu
 }
 
 export const toParams = (config: Gpt2Config, values: NamedValues): Params =>
-  Object.fromEntries(Object.entries(gpt2Shapes(config)).map(([name, shape]) => [name, tf.tensor(Float32Array.from(values[name]), shape)]));
+  Object.fromEntries(
+    Object.entries(gpt2Shapes(config)).map(([name, shape]) => [name, tf.tensor(Float32Array.from(values[name]), shape)]),
+  );
 
 /** Random tokens; about a quarter of the positions masked, one example wholly. */
 export function randomBatch(config: Gpt2Config, random: RandomStream, size: number, length: number): TokenBatch {

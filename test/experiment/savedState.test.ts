@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { latestCheckpoint, saveTrainingState, type TrainingState } from '../../src/experiment/trainingState';
+import { latestCheckpoint, saveState, type SavedState } from '../../src/experiment/savedState';
 import { randomStream } from '../../src/tensor/random';
 import { childEnvironment, compile } from '../fixtures/compile';
 import { tryTmpfs } from '../fixtures/tmpfs';
@@ -14,7 +14,7 @@ let place: string;
 beforeEach(() => (place = fs.mkdtempSync(join(tmpdir(), 'state-'))));
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
 
-const stateAt = (step: number, size = 6): TrainingState => ({
+const stateAt = (step: number, size = 6): SavedState => ({
   step,
   trees: {
     generator: {
@@ -26,9 +26,9 @@ const stateAt = (step: number, size = 6): TrainingState => ({
   values: { random: [1, -2], nested: { phi: 0.1 + 0.2 }, nothing: null },
 });
 
-describe('saveTrainingState and latestCheckpoint', () => {
+describe('saveState and latestCheckpoint', () => {
   it('give back the same trees and values, and keep the two newest', async () => {
-    for (const step of [5, 9, 10, 1000000]) await saveTrainingState(place, stateAt(step));
+    for (const step of [5, 9, 10, 1000000]) await saveState(place, stateAt(step));
     expect(fs.readdirSync(place).sort()).toEqual(['step-000010', 'step-1000000']);
     expect(latestCheckpoint(place)).toEqual({ state: stateAt(1000000), ignored: [] });
     expect(latestCheckpoint(join(place, 'none'))).toEqual({ state: null, ignored: [] });
@@ -54,8 +54,8 @@ describe('saveTrainingState and latestCheckpoint', () => {
       /state\.safetensors is damaged/,
     ],
   ])('ignore a damaged checkpoint and say why: %s', async (_, damage, reason) => {
-    await saveTrainingState(place, stateAt(1));
-    await saveTrainingState(place, stateAt(2));
+    await saveState(place, stateAt(1));
+    await saveState(place, stateAt(2));
     damage(join(place, 'step-000002'));
     const { state, ignored } = latestCheckpoint(place);
     expect(state).toEqual(stateAt(1));
@@ -63,11 +63,11 @@ describe('saveTrainingState and latestCheckpoint', () => {
   });
 
   it('refuse what would not come back the same', async () => {
-    await expect(saveTrainingState(place, { ...stateAt(1), values: { best: -Infinity } })).rejects.toThrow(
+    await expect(saveState(place, { ...stateAt(1), values: { best: -Infinity } })).rejects.toThrow(
       /cannot hold -Infinity \(value "best"\)/,
     );
-    await expect(saveTrainingState(place, { ...stateAt(1), trees: { 'a/b': {} } })).rejects.toThrow(/"a\/b"/);
-    await expect(saveTrainingState(place, stateAt(-1))).rejects.toThrow(/-1/);
+    await expect(saveState(place, { ...stateAt(1), trees: { 'a/b': {} } })).rejects.toThrow(/"a\/b"/);
+    await expect(saveState(place, stateAt(-1))).rejects.toThrow(/-1/);
     expect(fs.readdirSync(place)).toEqual([]);
   });
 
@@ -75,10 +75,8 @@ describe('saveTrainingState and latestCheckpoint', () => {
     const disk = tryTmpfs(place, 'size=256k');
     if (!disk) return context.skip('mounting a tmpfs is not permitted here');
     try {
-      await saveTrainingState(disk.path, stateAt(1));
-      await expect(saveTrainingState(disk.path, stateAt(2, 100_000))).rejects.toThrow(
-        /step-000002.*: the disk is full \(ENOSPC\)/,
-      );
+      await saveState(disk.path, stateAt(1));
+      await expect(saveState(disk.path, stateAt(2, 100_000))).rejects.toThrow(/step-000002.*: the disk is full \(ENOSPC\)/);
       expect(fs.readdirSync(disk.path)).toEqual(['step-000001']);
       expect(latestCheckpoint(disk.path)).toEqual({ state: stateAt(1), ignored: [] });
     } finally {

@@ -9,7 +9,7 @@ import { openSafetensors, writeSafetensors } from '../model/safetensors';
 import { makeFolder, removeFolderAtomic, verifyFolder, writeFolderAtomic } from '../tensor/atomicFile';
 
 /** Everything that a run needs to go on. */
-export interface TrainingState {
+export interface SavedState {
   /** GRPO steps done. */
   readonly step: number;
   /** Trees of tensors by name, e.g. `generator`, `firstMoment`; tree names have no `/`. */
@@ -21,7 +21,7 @@ export interface TrainingState {
 /** Result of {@link latestCheckpoint}. */
 export interface LatestCheckpoint {
   /** The newest whole checkpoint, or null. */
-  readonly state: TrainingState | null;
+  readonly state: SavedState | null;
   /** Newer ones that cannot be used, with the reason. */
   readonly ignored: readonly { readonly path: string; readonly reason: string }[];
 }
@@ -33,7 +33,7 @@ const KEPT = 2; // the newest, and one more in case the disk damages it
  *
  * @throws Error naming the path and the cause, or the value that JSON cannot hold; earlier checkpoints are intact
  */
-export async function saveTrainingState(checkpoints: string, { step, trees, values }: TrainingState): Promise<void> {
+export async function saveState(checkpoints: string, { step, trees, values }: SavedState): Promise<void> {
   if (!Number.isSafeInteger(step) || step < 0) throw new Error(`a checkpoint's step is a whole number from 0 on (got ${step})`);
   const badTree = Object.keys(trees).find((tree) => tree.includes('/'));
   if (badTree) throw new Error(`the name of a tree must not contain / (got ${JSON.stringify(badTree)})`);
@@ -54,7 +54,7 @@ export function latestCheckpoint(checkpoints: string): LatestCheckpoint {
   const ignored: { path: string; reason: string }[] = [];
   for (const path of listCheckpoints(checkpoints)) {
     try {
-      return { state: loadTrainingState(path), ignored };
+      return { state: loadState(path), ignored };
     } catch (error) {
       ignored.push({ path, reason: error instanceof Error ? error.message : String(error) });
     }
@@ -63,12 +63,12 @@ export function latestCheckpoint(checkpoints: string): LatestCheckpoint {
 }
 
 /** Reads one checkpoint. Throws Error naming what is missing or damaged. */
-export function loadTrainingState(path: string): TrainingState {
+export function loadState(path: string): SavedState {
   verifyFolder(path);
   const json = JSON.parse(readFileSync(join(path, 'state.json'), 'utf8')) as {
     step: number;
     trees: string[];
-    values: TrainingState['values'];
+    values: SavedState['values'];
   };
   const trees: Record<string, Record<string, StoredTensor>> = Object.fromEntries(json.trees.map((tree) => [tree, {}]));
   const file = openSafetensors(join(path, 'state.safetensors'));

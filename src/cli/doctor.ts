@@ -1,0 +1,141 @@
+/** `dpg doctor`: what this machine has, what is missing, and what that costs. */
+import { spawnSync } from 'node:child_process';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { toPng } from '../notebook/saveFigure';
+import { BACKENDS, type BackendName } from '../tensor/backend';
+import { relaxedSupported } from '../tensor/kernels/kernels';
+import { kernelFolder } from './kernel';
+
+export const name = 'doctor';
+export const summary = 'what this machine has, what is missing, and what that costs';
+export const help = `dpg doctor [--json]
+
+Checks Node, the tfjs backends, WebAssembly, the notebook kernel and Jupyter.
+Exit code: 0 everything needed is there (the rest may be missing), 1 something needed is not, 2 wrong usage.`;
+
+/** One finding. */
+interface Check {
+  readonly name: string;
+  readonly ok: boolean;
+  /** What was found, or why it does not work. */
+  readonly detail: string;
+  /** What is lost without it. */
+  readonly cost: string;
+  readonly needed: boolean;
+}
+
+/** Runs the command; see `help` for the exit code. */
+export async function run(argv: string[]): Promise<number> {
+  const { values } = parseArgs({ args: argv, options: { json: { type: 'boolean' } } });
+  const checks = [node(), ...machine(), ...webAssembly(), ...BACKENDS.map(backend), ...notebooks()];
+  console.log(values.json ? JSON.stringify({ checks }, null, 2) : checks.map(describe).join('\n'));
+  return checks.some(({ ok, needed }) => needed && !ok) ? 1 : 0;
+}
+
+function describe({ name, ok, detail, cost, needed }: Check): string {
+  const mark = ok ? 'ok     ' : needed ? 'MISSING' : 'without';
+  return `${mark}  ${name.padEnd(24)} ${detail}${ok ? '' : `\n${' '.repeat(34)}→ ${cost}`}`;
+}
+
+const needed = (name: string, ok: boolean, detail: string, cost: string): Check => ({ name, ok, detail, cost, needed: true });
+const optional = (name: string, ok: boolean, detail: string, cost: string): Check => ({ name, ok, detail, cost, needed: false });
+
+function node(): Check {
+  const [major, minor] = process.versions.node.split('.').map(Number);
+  const recent = major > 20 || (major === 20 && minor >= 19);
+  return needed('Node', recent, process.version, 'the project needs Node 20.19 or newer');
+}
+
+function machine(): Check[] {
+  const gib = (bytes: number) => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
+  const cores = os.availableParallelism();
+  return [
+    optional('CPU cores', cores > 1, String(cores), 'no parallel workers: training takes as long as one core needs'),
+    optional('memory', os.totalmem() >= 4 * 2 ** 30, `${gib(os.freemem())} free of ${gib(os.totalmem())}`, 'batches may not fit'),
+  ];
+}
+
+/** A module that only validates where SIMD is there: one function with `i8x16.popcnt` in it. */
+const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+
+function webAssembly(): Check[] {
+  const simd = WebAssembly.validate(Uint8Array.from(SIMD));
+  const [relaxed, shared] = [simd && relaxedSupported(), typeof SharedArrayBuffer === 'function'];
+  const said = (found: boolean) => (found ? 'yes' : 'no');
+  return [
+    optional('WebAssembly SIMD', simd, said(simd), 'no fast kernels on the CPU'),
+    optional('WebAssembly relaxed SIMD', relaxed, said(relaxed), 'kernels multiply and add in two instructions instead of one'),
+    optional('SharedArrayBuffer', shared, said(shared), 'no parallel workers'),
+  ];
+}
+
+const BACKEND_COSTS: Readonly<Record<BackendName, string>> = {
+  'tfjs-node-gpu': 'no NVIDIA GPU: larger models take long',
+  'tfjs-node': 'no native TensorFlow on the CPU; WebAssembly takes its place',
+  wasm: 'without WebAssembly, training on the CPU is out of reach',
+  cpu: 'not even plain JavaScript tensors work: the installation is broken',
+};
+
+/** Starts a backend in a process of its own: a native library that crashes must not take the doctor along. */
+function backend(name: BackendName): Check {
+  const script = 'require(process.argv[1]).startBackend().catch((error) => { console.error(error.message); process.exit(1); })';
+  const { status, signal, stderr } = spawnSync(process.execPath, ['-e', script, require.resolve('../tensor/backend')], {
+    env: { ...process.env, DPG_BACKEND: name },
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  const lastLine = stderr
+    .trim()
+    .split('\n')
+    .at(-1)
+    ?.replace(/^DPG_BACKEND=\S+ cannot be used: /, '');
+  const detail = status === 0 ? 'starts' : lastLine || `ended with ${signal ?? status}`;
+  const check = name === 'wasm' || name === 'cpu' ? needed : optional;
+  return check(`backend ${name}`, status === 0, detail, BACKEND_COSTS[name]);
+}
+
+function notebooks(): Check[] {
+  const zeromq = loadFailure(() => {
+    const tslab = createRequire(__filename).resolve('tslab/package.json');
+    createRequire(tslab)('zeromq');
+  });
+  const jupyter = ['jupyter-lab', 'jupyter-notebook'].filter(onPath);
+  const registered = fs.existsSync(path.join(kernelFolder(), 'kernel.json'));
+  const png = toPng('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>') !== null;
+  return [
+    needed('tslab kernel', !zeromq, zeromq ?? 'loads', 'no notebooks: reinstall with npm ci'),
+    optional(
+      'kernel registration',
+      registered,
+      registered ? kernelFolder() : 'none',
+      'Jupyter finds the kernel after: dpg kernel install',
+    ),
+    optional(
+      'Jupyter',
+      jupyter.length > 0,
+      jupyter.join(', ') || 'not found',
+      'notebooks still run with dpg notebook, and in VS Code',
+    ),
+    optional('PNG figures', png, png ? '@resvg/resvg-js' : 'no binary for this platform', 'figures are written as SVG only'),
+  ];
+}
+
+/** Why `load` fails, in one line; undefined when it does not. */
+function loadFailure(load: () => void): string | undefined {
+  try {
+    load();
+    return undefined;
+  } catch (error) {
+    return String(error instanceof Error ? error.message : error).split('\n')[0];
+  }
+}
+
+function onPath(program: string): boolean {
+  const folders = (process.env.PATH ?? '').split(path.delimiter);
+  const names = process.platform === 'win32' ? [`${program}.exe`, `${program}.cmd`] : [program];
+  return folders.some((folder) => names.some((file) => fs.existsSync(path.join(folder, file))));
+}

@@ -1,0 +1,14 @@
+/**
+ * The experiments by name.
+ */
+import type { ConfigInput } from './config';
+import { sixtySeven } from './patternExperiment';
+import type { Experiment } from './train';
+import type { ModelFolders } from './weightSpace';
+
+/** Makes an experiment from the configuration keys that differ from its defaults. */
+export type ExperimentMaker = (input?: ConfigInput, folders?: ModelFolders) => Promise<Experiment>;
+
+export const EXPERIMENTS: Readonly<Record<string, ExperimentMaker>> = {
+  'sixty-seven': sixtySeven,
+};

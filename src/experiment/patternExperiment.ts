@@ -1,0 +1,48 @@
+/**
+ * "67" and QR code: a picture appears in the LM head of a model that was fine-tuned on the generator's text (paper §4).
+ */
+import { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternReading } from '../objective/pattern';
+import type { Params } from '../tensor/params';
+import { parseConfig, type ConfigInput } from './config';
+import type { Experiment } from './train';
+import { weightSpaceActors, type ModelFolders } from './weightSpace';
+
+/** An experiment whose Φ is a picture. */
+export interface PatternExperiment extends Experiment {
+  readonly pattern: Pattern;
+  /** What the patch of a fine-tuned target shows. */
+  readonly read: (tuned: Params) => PatternReading;
+}
+
+/** The experiment that draws `pattern` into the LM head, at its first hidden dimensions and tokens. */
+export async function patternExperiment(
+  name: string,
+  pattern: Pattern,
+  defaults: ConfigInput,
+  input: ConfigInput,
+  folders?: ModelFolders,
+): Promise<PatternExperiment> {
+  const config = parseConfig(input, defaults);
+  const actors = await weightSpaceActors(config, folders);
+  const { params } = actors.target;
+  const { strength } = config;
+  const read = (tuned: Params): PatternReading => readPattern(pattern, params, tuned, { strength });
+  return {
+    name,
+    ...actors,
+    pattern,
+    read,
+    objective: patternObjective(pattern, params, { strength }),
+    observe: (tuned) => {
+      const { accuracy, change } = read(tuned);
+      return { metrics: { pixel_accuracy: accuracy }, image: change };
+    },
+  };
+}
+
+/** Settings found for the small models; every key can be overridden. */
+export const SIXTY_SEVEN_DEFAULTS: ConfigInput = { steps: 300, stopAfterPerfect: 5 };
+
+/** The paper's "67": 42 weights of the LM head. */
+export const sixtySeven = (input: ConfigInput = {}, folders?: ModelFolders): Promise<PatternExperiment> =>
+  patternExperiment('sixty-seven', SIXTY_SEVEN, SIXTY_SEVEN_DEFAULTS, input, folders);

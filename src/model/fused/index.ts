@@ -1,0 +1,63 @@
+/**
+ * The fused engine: GPT-2's gradient and forward-over-reverse written by hand on SIMD kernels, shared out over worker
+ * threads.
+ *
+ * The main thread only orchestrates. Parameters, tangents and gradients lie in shared memory; every worker takes a
+ * contiguous share of the examples, and the partial gradients are added in the order of the workers, so that a result is
+ * the same bit for bit whenever the number of workers is.
+ */
+import { availableParallelism } from 'node:os';
+import { relaxedSupported } from '../../tensor/kernels/kernels';
+import type { Gpt2Config, LanguageModel } from '../types';
+import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
+import { callingThread, workerThreads } from './pool';
+
+export interface FusedOptions {
+  /** Worker threads; 0 computes in the calling thread. Default: one per core, at most 8. Never more than examples. */
+  readonly workers?: number;
+  /** Fused multiply-adds: faster where V8 has relaxed SIMD, rounded differently. Default: where it does. */
+  readonly relaxed?: boolean;
+}
+
+/**
+ * A GPT-2 on the fused engine. Calls made at the same time run one after the other; parameters must not be disposed before
+ * their call has resolved.
+ *
+ * Memory: per worker three arrays of the parameters' size at most, 64 MiB of activations (more only where one example needs
+ * more), 64 MiB of logits and 1 MiB of packed matrices; shared, two such arrays and one per worker.
+ *
+ * @throws RangeError if n_head does not divide n_embd
+ */
+export function fusedGpt2(
+  config: Gpt2Config,
+  { workers = Math.min(availableParallelism(), 8), relaxed = relaxedSupported() }: FusedOptions = {},
+): LanguageModel {
+  if (config.n_embd % config.n_head)
+    throw new RangeError(`n_head must divide n_embd (got ${config.n_head} and ${config.n_embd})`);
+  const settings = { config, options: { relaxed } };
+  const team = workers > 0 ? workerThreads(workers, settings) : callingThread(settings);
+  const threads = workers > 0 ? `${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
+  const e = engine(config, team);
+  const exclusively = queue();
+  return {
+    config,
+    engine: `fused, ${threads}, ${relaxed ? 'relaxed SIMD' : 'SIMD'}`,
+    gradient: (params, batch) => exclusively(() => gradient(e, params, batch)),
+    hessianVectorProduct: (params, batch, tangent, { product = true } = {}) =>
+      exclusively(() => hessianVectorProduct(e, params, batch, tangent, product)),
+    logProbs: (params, batch, temperature = 1) => exclusively(() => logProbs(e, params, batch, temperature)),
+    policyGradient: (params, batch, terms) => exclusively(() => policyGradient(e, params, batch, terms)),
+    sample: (params, prompts, options) => exclusively(() => sample(e, params, prompts, options)),
+    dispose: team.stop,
+  };
+}
+
+/** Runs one call after the other: they use the same buffers. */
+function queue(): <T>(call: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (call) => {
+    const result = last.then(call);
+    last = result.catch(() => undefined);
+    return result;
+  };
+}

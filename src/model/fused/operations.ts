@@ -1,0 +1,130 @@
+/** The operations of a language model, shared out over a team: cut the batch, run the shares, put the results together. */
+import type { Params } from '../../tensor/params';
+import type {
+  Gpt2Config,
+  LossGradient,
+  LossTangent,
+  PolicyGradient,
+  PolicyTerms,
+  SampleOptions,
+  Samples,
+  TokenBatch,
+} from '../types';
+import { parameterLayout } from './layout';
+import type { Team } from './pool';
+import type { Prompts } from './sampling';
+import { batchPart, checkBatch, checkSampling, checkTemperature, ranges, rowsOf } from './shards';
+import { sharedMemory, type SharedMemory } from './sharedMemory';
+
+/** A team with the memory it shares with the main thread. */
+export interface Engine {
+  readonly config: Gpt2Config;
+  readonly team: Team;
+  readonly shared: SharedMemory;
+}
+
+export const engine = (config: Gpt2Config, team: Team): Engine => ({
+  config,
+  team,
+  shared: sharedMemory(parameterLayout(config), team),
+});
+
+/** One range of examples per worker, never more workers than examples. */
+const shares = ({ team }: Engine, size: number) => ranges(size, Math.min(team.size, size));
+
+/** Results of all shares, one after the other. */
+function joined(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** ℓ_i = −(1/S) Σ_t m_it · log-probability. */
+function exampleLosses({ mask, size, length }: TokenBatch, logProbabilities: Float32Array): Float32Array {
+  return Float32Array.from({ length: size }, (_, i) => {
+    let sum = 0;
+    for (let t = i * length; t < (i + 1) * length; t++) sum -= mask[t] * logProbabilities[t];
+    return sum / length;
+  });
+}
+
+export async function gradient(e: Engine, params: Params, batch: TokenBatch): Promise<LossGradient> {
+  checkBatch(e.config, batch);
+  const common = { params: e.shared.parameters(params), total: batch.size };
+  const parts = shares(e, batch.size);
+  const tasks = parts.map(([from, to], i) => ({ ...common, batch: batchPart(batch, from, to), out: e.shared.partial(i) }));
+  const values = joined(await e.team.run('gradient', tasks));
+  return { losses: exampleLosses(batch, values), gradient: await e.shared.sum(parts.length) };
+}
+
+export async function hessianVectorProduct(
+  e: Engine,
+  params: Params,
+  batch: TokenBatch,
+  tangent: Params,
+  wanted: boolean,
+): Promise<LossTangent> {
+  checkBatch(e.config, batch);
+  const common = { params: e.shared.parameters(params), tangent: e.shared.tangent(tangent), total: batch.size };
+  const parts = shares(e, batch.size);
+  const tasks = parts.map(([from, to], i) => ({
+    ...{ ...common, batch: batchPart(batch, from, to) },
+    ...(wanted ? { out: e.shared.partial(i) } : {}),
+  }));
+  const values = joined(await e.team.run('tangents', tasks));
+  const tokenTangents = values.map((x, i) => (x * batch.mask[i]) / batch.length);
+  return { tokenTangents, product: wanted ? await e.shared.sum(parts.length) : null };
+}
+
+export async function logProbs(e: Engine, params: Params, batch: TokenBatch, temperature: number): Promise<Float32Array> {
+  checkBatch(e.config, batch);
+  checkTemperature(temperature);
+  const common = { params: e.shared.parameters(params), temperature };
+  const tasks = shares(e, batch.size).map(([from, to]) => ({ ...common, batch: batchPart(batch, from, to) }));
+  return joined(await e.team.run('logProbs', tasks));
+}
+
+export async function policyGradient(e: Engine, params: Params, batch: TokenBatch, terms: PolicyTerms): Promise<PolicyGradient> {
+  const { advantages, oldLogProbs, refLogProbs, ...coefficients } = terms;
+  checkBatch(e.config, batch);
+  checkTemperature(terms.temperature);
+  if (terms.klCoef > 0 && !refLogProbs) throw new Error(`klCoef ${terms.klCoef} needs refLogProbs`);
+  const tokens = Math.max(1, batch.mask.filter((m) => m !== 0).length);
+  const common = { params: e.shared.parameters(params), coefficients: { ...coefficients, weight: 1 / tokens } };
+  const parts = shares(e, batch.size);
+  const tasks = parts.map(([from, to], i) => {
+    const part = (values: Float32Array) => rowsOf(values, batch.length, from, to);
+    const inputs = {
+      advantages: part(advantages),
+      oldLogProbs: part(oldLogProbs),
+      refLogProbs: refLogProbs && part(refLogProbs),
+    };
+    return { ...common, inputs, batch: batchPart(batch, from, to), out: e.shared.partial(i) };
+  });
+  const values = await e.team.run('policy', tasks);
+  const mean = (name: 'entropies' | 'kls' | 'clips') =>
+    values.reduce((sum, v) => v[name].reduce((a, x) => a + x, sum), 0) / tokens;
+  return {
+    ...{ gradient: await e.shared.sum(parts.length), logProbs: joined(values.map((v) => v.logProbs)) },
+    ...{ entropy: mean('entropies'), kl: mean('kls'), clipFraction: mean('clips') },
+  };
+}
+
+export async function sample(e: Engine, params: Params, prompts: Prompts, options: SampleOptions): Promise<Samples> {
+  checkSampling(e.config, prompts, options);
+  const common = { params: e.shared.parameters(params) };
+  const tasks = shares(e, prompts.size).map(([from, to]) => ({
+    ...common,
+    prompts: { ids: rowsOf(prompts.ids, prompts.length, from, to), size: to - from, length: prompts.length },
+    options: { ...options, uniforms: rowsOf(options.uniforms, options.maxNewTokens, from, to) },
+  }));
+  const parts = await e.team.run('sample', tasks);
+  return {
+    ids: Int32Array.from(parts.flatMap(({ ids }) => [...ids])),
+    ...{ logProbs: joined(parts.map((part) => part.logProbs)), mask: joined(parts.map((part) => part.mask)) },
+  };
+}

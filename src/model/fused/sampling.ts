@@ -1,0 +1,140 @@
+/**
+ * Sampling with a KV cache: the prompts in one pass, then one position of every row at a time. A row's tokens depend on nothing
+ * but its prompt and its uniform numbers.
+ */
+import { floatsAt, integersAt, measureBytes, type Arena } from '../../tensor/kernels/kernels';
+import type { SampleOptions, Samples } from '../types';
+import { attentionForward, attentionWorkFloats, type AttentionActivations } from './attention';
+import { blockActivations, blockForward } from './block';
+import { drawTokens, logitBuffer, type LossRows } from './crossEntropy';
+import { embeddingForward } from './embedding';
+import { headActivations, headForward } from './head';
+import type { Microbatch } from './microbatch';
+import { microbatch, type Workspace } from './workspace';
+
+/** Prompts of one length, [size, length]. */
+export interface Prompts {
+  readonly ids: Int32Array;
+  readonly size: number;
+  readonly length: number;
+}
+
+/** Samples after every prompt, as many rows at a time as the activation budget allows. */
+export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): Samples {
+  const { maxNewTokens, endOfText } = options;
+  const total = prompts.size * maxNewTokens;
+  const samples = {
+    ids: new Int32Array(total).fill(endOfText ?? 0),
+    logProbs: new Float32Array(total),
+    mask: new Float32Array(total),
+  };
+  const perRow = measureBytes((counting) => groupBuffers(counting, w, 1, prompts.length, maxNewTokens));
+  const limit = Math.max(1, Math.floor(w.activationBytes / perRow));
+  for (let from = 0; from < prompts.size; from += limit) {
+    const mark = w.arena.mark();
+    sampleGroup(w, prompts, options, from, Math.min(limit, prompts.size - from), samples);
+    w.arena.release(mark);
+  }
+  return samples;
+}
+
+function groupBuffers(a: Arena, { k, config }: Workspace, rows: number, length: number, maxNewTokens: number) {
+  const { n_embd: width, n_head: heads, n_layer } = config;
+  const capacity = length + maxNewTokens - 1; // the last token is never fed back
+  return {
+    capacity,
+    work: a.floats(Math.max(attentionWorkFloats(k, length, width, heads), capacity + 3)),
+    ids: a.floats(rows * length),
+    h: a.floats(rows * length * width),
+    block: blockActivations(a, rows, length, width, heads),
+    caches: Array.from({ length: n_layer }, () => ({
+      keys: a.floats(rows * capacity * width),
+      values: a.floats(rows * capacity * width),
+    })),
+    head: headActivations(a, rows, width),
+    index: a.floats(rows),
+    drawn: a.floats(rows),
+    drawnLogProbs: a.floats(rows),
+    uniforms: a.floats(rows),
+  };
+}
+
+type GroupBuffers = ReturnType<typeof groupBuffers>;
+
+/** Rows [from, from + rows) of the prompts. */
+function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, from: number, rows: number, samples: Samples): void {
+  const { maxNewTokens, temperature, uniforms, endOfText } = options;
+  const { length } = prompts;
+  const b = groupBuffers(w.arena, w, rows, length, maxNewTokens);
+  const logits = logitBuffer(w.arena, rows, w.config.vocab_size);
+  const { n_embd: width, vocab_size: vocab } = w.config;
+  const loss: LossRows = { ...{ k: w.k, rows, width, vocab, logits, weights: 0 }, targets: b.drawn, values: b.drawnLogProbs };
+  const integers = (at: number, values: Int32Array) => integersAt(w.memory, at, values.length).set(values);
+  const finished = new Uint8Array(rows);
+
+  integers(b.ids, prompts.ids.subarray(from * length, (from + rows) * length));
+  integers(
+    b.index,
+    Int32Array.from({ length: rows }, (_, i) => (i + 1) * length - 1),
+  ); // each prompt's last position
+  advance(w, microbatch(w, rows, length, b.work), b, b.ids, 0);
+  for (let t = 0; t < maxNewTokens; t++) {
+    const column = Float32Array.from({ length: rows }, (_, i) => uniforms[(from + i) * maxNewTokens + t]);
+    floatsAt(w.memory, b.uniforms, rows).set(column);
+    draw(w, b, loss, temperature);
+    record(w, b, finished, samples, endOfText, (i) => (from + i) * maxNewTokens + t);
+    if (t + 1 === maxNewTokens || finished.every((f) => f === 1)) return;
+    if (t === 0)
+      integers(
+        b.index,
+        Int32Array.from({ length: rows }, (_, i) => i),
+      );
+    advance(w, microbatch(w, rows, 1, b.work), b, b.drawn, length + t);
+  }
+}
+
+/** Pushes `m.length` new positions, beginning at `first`, through the blocks and into the caches. */
+function advance(w: Workspace, m: Microbatch, b: GroupBuffers, ids: number, first: number): void {
+  const p = w.region('parameters').pointers;
+  embeddingForward(m, p, ids, b.h, first);
+  p.blocks.forEach((block, i) => {
+    const { keys, values } = b.caches[i];
+    blockForward(m, block, b.block, b.h, (_, a: AttentionActivations) => {
+      w.k.cacheKeysValues(m.examples, m.length, m.width, a.qkv, keys, values, b.capacity, first);
+      if (first === 0) attentionForward(m, a);
+      else w.k.attentionStep(m.examples, m.heads, m.width, a.qkv, keys, values, b.capacity, first + 1, a.out, b.work);
+    });
+  });
+}
+
+/** Draws one token per row from its last position. */
+function draw(w: Workspace, b: GroupBuffers, loss: LossRows, temperature: number): void {
+  const p = w.region('parameters').pointers;
+  const chosen = { rows: loss.rows, index: b.index };
+  headForward(microbatch(w, loss.rows, 1, b.work), chosen, p.normF, b.head, b.h, (x) =>
+    drawTokens(loss, p.head, x, temperature, b.uniforms),
+  );
+}
+
+/** Writes the drawn tokens to the samples; rows that have ended draw `endOfText`. */
+function record(
+  w: Workspace,
+  b: GroupBuffers,
+  finished: Uint8Array,
+  samples: Samples,
+  endOfText: number | undefined,
+  position: (row: number) => number,
+): void {
+  const drawn = integersAt(w.memory, b.drawn, finished.length);
+  const logProbs = floatsAt(w.memory, b.drawnLogProbs, finished.length);
+  for (let i = 0; i < finished.length; i++) {
+    if (finished[i]) {
+      drawn[i] = endOfText!;
+      continue;
+    }
+    samples.ids[position(i)] = drawn[i];
+    samples.logProbs[position(i)] = logProbs[i];
+    samples.mask[position(i)] = 1;
+    if (drawn[i] === endOfText) finished[i] = 1;
+  }
+}

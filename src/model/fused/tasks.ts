@@ -1,0 +1,97 @@
+/** What the main thread asks of a worker: a share of the examples, with parameters and results in shared memory. */
+import type { Gpt2Config, SampleOptions, Samples, TokenBatch } from '../types';
+import type { PolicyCoefficients } from './crossEntropy';
+import {
+  gradient,
+  hessianVectorProduct,
+  logProbs,
+  policyGradient,
+  tokenTangents,
+  type PolicyInputs,
+  type PolicyValues,
+} from './gpt2';
+import { sample, type Prompts } from './sampling';
+import { workspace, type Workspace, type WorkspaceOptions } from './workspace';
+
+/** Flat parameters and the number of their version: a worker copies a version once. */
+export interface SharedParameters {
+  readonly values: SharedArrayBuffer;
+  readonly version: number;
+}
+
+/** Every kind of task: what goes in and what comes back. Gradients and products come back in `out`. */
+export interface Work {
+  gradient: {
+    task: { params: SharedParameters; batch: TokenBatch; total: number; out: SharedArrayBuffer };
+    result: Float32Array;
+  };
+  tangents: {
+    /** Without `out` no Hessian-vector product. */
+    task: { params: SharedParameters; tangent: SharedArrayBuffer; batch: TokenBatch; total: number; out?: SharedArrayBuffer };
+    result: Float32Array;
+  };
+  logProbs: { task: { params: SharedParameters; batch: TokenBatch; temperature: number }; result: Float32Array };
+  policy: {
+    task: {
+      params: SharedParameters;
+      batch: TokenBatch;
+      inputs: PolicyInputs;
+      coefficients: PolicyCoefficients;
+      out: SharedArrayBuffer;
+    };
+    result: PolicyValues;
+  };
+  sample: { task: { params: SharedParameters; prompts: Prompts; options: SampleOptions }; result: Samples };
+  /** parts[0][from..to) += parts[1] + parts[2] + …, in this order. */
+  reduce: { task: { parts: SharedArrayBuffer[]; from: number; to: number }; result: null };
+}
+
+export type Kind = keyof Work;
+
+/** Performs tasks on a memory of its own. */
+export type Performer = <K extends Kind>(kind: K, task: Work[K]['task']) => Work[K]['result'];
+
+/** A performer for one model. */
+export function performer(config: Gpt2Config, options?: WorkspaceOptions): Performer {
+  const w = workspace(config, options);
+  let version = 0;
+  const load = (params: SharedParameters): void => {
+    if (params.version !== version) w.region('parameters').values().set(new Float32Array(params.values));
+    version = params.version;
+  };
+  const perform: { [K in Kind]: (task: Work[K]['task']) => Work[K]['result'] } = {
+    gradient: ({ params, batch, total, out }) => {
+      load(params);
+      const values = gradient(w, batch, total);
+      return copyResult(w, out, values);
+    },
+    tangents: ({ params, tangent, batch, total, out }) => {
+      load(params);
+      w.region('tangent').values().set(new Float32Array(tangent));
+      return out ? copyResult(w, out, hessianVectorProduct(w, batch, total)) : tokenTangents(w, batch);
+    },
+    logProbs: ({ params, batch, temperature }) => {
+      load(params);
+      return logProbs(w, batch, temperature);
+    },
+    policy: ({ params, batch, inputs, coefficients, out }) => {
+      load(params);
+      return copyResult(w, out, policyGradient(w, batch, inputs, coefficients));
+    },
+    sample: ({ params, prompts, options: how }) => {
+      load(params);
+      return sample(w, prompts, how);
+    },
+    reduce: ({ parts, from, to }) => {
+      const [sum, ...rest] = parts.map((part) => new Float32Array(part).subarray(from, to));
+      for (const part of rest) for (let i = 0; i < sum.length; i++) sum[i] += part[i];
+      return null;
+    },
+  };
+  return (kind, task) => perform[kind](task);
+}
+
+function copyResult<R>(w: Workspace, out: SharedArrayBuffer, result: R): R {
+  new Float32Array(out).set(w.region('result').values());
+  return result;
+}

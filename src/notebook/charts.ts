@@ -1,0 +1,131 @@
+/** Line charts. */
+import { seriesColors } from './color';
+import { escapePlotly, shorten } from './escape';
+import {
+  axisStyle,
+  frame,
+  GRID,
+  ZERO,
+  TICK_FORMAT,
+  textWidth,
+  values,
+  type Axis,
+  type Figure,
+  type LineTrace,
+  type Values,
+} from './figure';
+
+/** One line: y over x, both [points]; `band` is drawn around it. */
+export interface Series {
+  readonly name: string;
+  readonly x: ArrayLike<number>;
+  readonly y: ArrayLike<number>;
+  readonly band?: { readonly lower: ArrayLike<number>; readonly upper: ArrayLike<number> };
+}
+
+/** Options of {@link lineChart}; axis titles name their unit. */
+export interface LineChartOptions {
+  readonly series: readonly Series[];
+  readonly title: string;
+  readonly xTitle: string;
+  readonly yTitle: string;
+  readonly caption?: string;
+  /** Logarithmic y; values ≤ 0 become gaps. */
+  readonly log?: boolean;
+  /** Fixed limits of y. */
+  readonly yRange?: readonly [number, number];
+}
+
+const PLOT = { width: 560, height: 280 };
+const NAME_LENGTH = 28;
+const MARKERS_UP_TO = 30;
+
+/** Lines over a common x; methods keep their colour in every figure ({@link methodColor}). */
+export function lineChart({ series, title, xTitle, yTitle, caption, log = false, yRange }: LineChartOptions): Figure {
+  const colors = seriesColors(series.map(({ name }) => name));
+  const data = series.flatMap((each, i) => [...band(each, colors[i], log), line(each, colors[i], log)]);
+  const names = series.map(({ name }) => name);
+  const legend = series.length > 1 ? 64 + Math.max(...names.map((name) => textWidth(shorten(name, NAME_LENGTH)))) : 24;
+  const layout = frame({ plot: PLOT, title, caption, margin: { l: 68, r: Math.round(legend), b: 52 } });
+  const [left, right] = extent(data.map((trace) => trace.x));
+  return {
+    data,
+    layout: {
+      ...layout,
+      showlegend: series.length > 1,
+      legend: { x: 1.02, y: 1, xanchor: 'left', yanchor: 'top', tracegroupgap: 0 },
+      hovermode: 'x unified',
+      xaxis: { ...axis(xTitle), range: left < right ? [left, right] : [left - 0.5, left + 0.5], zeroline: false },
+      yaxis: {
+        ...axis(yTitle),
+        ...(log ? logarithmic(data, yRange) : { range: yRange ? [...yRange] : padded(extent(data.map((trace) => trace.y))) }),
+      },
+    },
+  };
+}
+
+/** Range in powers of ten; ticks at the powers only where there are many. */
+function logarithmic(data: readonly LineTrace[], limits?: readonly [number, number]): Pick<Axis, 'type' | 'range' | 'dtick'> {
+  const logs = (limits ? [[...limits]] : data.map((trace) => trace.y)).map((column) =>
+    column.map((value) => value && Math.log10(value)),
+  );
+  const range = limits ? extent(logs) : padded(extent(logs));
+  return { type: 'log', range, ...(range[1] - range[0] > 2 && { dtick: Math.ceil((range[1] - range[0]) / 8) }) };
+}
+
+const axis = (title: string): Omit<Axis, 'range'> => ({
+  ...axisStyle(title),
+  gridcolor: GRID,
+  zerolinecolor: ZERO,
+  tickformat: TICK_FORMAT,
+  nticks: 7,
+});
+
+function line({ name, x, y }: Series, color: string, log: boolean): LineTrace {
+  return {
+    type: 'scatter',
+    mode: y.length <= MARKERS_UP_TO ? 'lines+markers' : 'lines',
+    x: values(x),
+    y: drawable(y, log),
+    name: escapePlotly(shorten(name, NAME_LENGTH)),
+    showlegend: true,
+    legendgroup: escapePlotly(name),
+    line: { color, width: 2 },
+    marker: { size: 5 },
+    hovertemplate: '%{y:.4~g}',
+  };
+}
+
+/** Lower and upper edge, invisible, the space between them filled. */
+function band({ name, x, band: edges }: Series, color: string, log: boolean): LineTrace[] {
+  if (!edges) return [];
+  const edge = (y: ArrayLike<number>): LineTrace => ({
+    ...line({ name, x, y }, color, log),
+    mode: 'lines',
+    line: { color, width: 0 },
+    showlegend: false,
+    hoverinfo: 'skip',
+    hovertemplate: undefined,
+  });
+  return [edge(edges.lower), { ...edge(edges.upper), fill: 'tonexty', fillcolor: `${color}33` }];
+}
+
+const drawable = (y: ArrayLike<number>, log: boolean): Values =>
+  values(y).map((value) => (log && value !== null && value <= 0 ? null : value));
+
+function extent(columns: readonly Values[]): [number, number] {
+  let [low, high] = [Infinity, -Infinity];
+  for (const column of columns) {
+    for (const value of column) {
+      if (value === null) continue;
+      low = Math.min(low, value);
+      high = Math.max(high, value);
+    }
+  }
+  return low <= high ? [low, high] : [0, 1];
+}
+
+function padded([low, high]: readonly [number, number]): [number, number] {
+  const room = 0.05 * (high - low) || 0.05 * Math.abs(high) || 0.5;
+  return [low - room, high + room];
+}

@@ -1,0 +1,83 @@
+/**
+ * Figures, text and other outputs of a cell. Outside a notebook everything degrades to plain text on stdout.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import { escapeHtml, plotlyLines, printable } from './escape';
+import type { Figure } from './figure';
+import { CONFIG, plotlyScript } from './plotlyScript';
+import { toSvg } from './svg';
+import { sendDisplay, type MimeBundle } from './tslab';
+
+/** One output of a cell, shown with the first call and replaced by later ones. */
+export interface Output {
+  readonly show: (bundle: MimeBundle) => void;
+}
+
+/** A new output of the running cell. */
+export function output(): Output {
+  const id = randomUUID();
+  let shown = false;
+  let printed: unknown;
+  return {
+    show: (bundle) => {
+      const text = bundle['text/plain'];
+      if (!sendDisplay(bundle, id, shown) && text !== printed) console.log(text);
+      shown = true;
+      printed = text;
+    },
+  };
+}
+
+/** Shows a figure: plotly's where it can be loaded, else the same as a static picture. */
+export const show = (figure: Figure): void => output().show(figureBundle(figure));
+
+/** A figure that changes while a cell runs. */
+export interface LiveFigure {
+  /** Replaces the picture by a static one: cheap. */
+  draw(figure: Figure): void;
+  /** Replaces it for good, by one that can be zoomed and asked for its numbers. */
+  finish(figure: Figure): void;
+}
+
+/** A new, still empty live figure. */
+export function liveFigure(): LiveFigure {
+  const { show } = output();
+  return {
+    draw: (figure) => show({ 'image/svg+xml': toSvg(figure), 'text/plain': plainText(figure) }),
+    finish: (figure) => show(figureBundle(figure)),
+  };
+}
+
+/**
+ * Markdown of the notebook's author around values that may come from a model: ``markdown`Φ is **${phi}** for ${response}` ``. Values are
+ * shown letter by letter, neither as Markdown nor as HTML or TeX.
+ */
+export function markdown(template: TemplateStringsArray, ...values: readonly (string | number)[]): void {
+  const literal = (value: unknown) =>
+    `<span class="tex2jax_ignore">${printable(String(value)).replace(/[!-/:-@[-`{-~\n]/g, (character) => `&#${character.charCodeAt(0)};`)}</span>`;
+  const join = (convert: (value: unknown) => string) =>
+    template.map((part, i) => part + (i < values.length ? convert(values[i]) : '')).join('');
+  output().show({ 'text/markdown': join(literal), 'text/plain': join((value) => printable(String(value))) });
+}
+
+const titleOf = ({ layout }: Figure): string => plotlyLines(layout.title.text).join(' ');
+
+const plainText = (figure: Figure): string => `[figure: ${titleOf(figure)}]`;
+
+/**
+ * All representations of a figure. Most front ends prefer text/html, so that one holds the static picture and replaces it once plotly is
+ * there; plotly.js itself (10 MB) is never part of a notebook.
+ */
+export function figureBundle(figure: Figure): MimeBundle {
+  const svg = toSvg(figure);
+  const { width, height } = figure.layout;
+  const source = `data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}`;
+  const picture = `<img width="${width}" height="${height}" alt="${escapeHtml(titleOf(figure))}" src="${source}">`;
+  const className = `dpg-${createHash('sha256').update(svg).digest('hex').slice(0, 12)}`; // not random: outputs are kept under version control
+  return {
+    'application/vnd.plotly.v1+json': { ...figure, config: CONFIG },
+    'text/html': `<div class="${className}">${picture}</div><script>${plotlyScript(className, figure)}</script>`,
+    'image/svg+xml': svg,
+    'text/plain': plainText(figure),
+  };
+}

@@ -1,0 +1,72 @@
+/** One line that says how far a loop is: step, share, speed, time left, and what the loop measures. */
+import { setImmediate } from 'node:timers/promises';
+import { output } from './display';
+import { escapeHtml, printable } from './escape';
+
+/** Numbers of the last step by name, e.g. `{ Φ: 0.12, accuracy: 0.95 }`. */
+export type Metrics = Readonly<Record<string, number>>;
+
+/** A progress line. */
+export interface Progress {
+  /** Shows `done` steps (drawn at most ten times a second) and lets the event loop turn, so that outputs leave and the kernel answers. */
+  update(done: number, metrics?: Metrics): Promise<void>;
+  /** Shows the last update for good; `remark` says how it ended. */
+  readonly finish: (remark?: string) => void;
+}
+
+/** Milliseconds between two drawings: front ends and tslab's channel cope with ten a second. */
+export const REFRESH = 100;
+
+/** A new progress line of `total` steps, `start` of which were done before. */
+export function progress({ total, start = 0, label = 'step' }: { total: number; start?: number; label?: string }): Progress {
+  const { show } = output();
+  const began = performance.now();
+  let drawn = -Infinity;
+  let state = { done: start, metrics: {} as Metrics };
+
+  const draw = (remark = '') => {
+    drawn = performance.now();
+    const { done, metrics } = state;
+    const text = describe({ done, total, label, seconds: (drawn - began) / 1000, fresh: done - start, metrics, remark });
+    const bar = `<progress value="${done}" max="${total}" style="width:16em;vertical-align:middle"></progress>`;
+    show({ 'text/html': `<div class="tex2jax_ignore">${bar} <code>${escapeHtml(text)}</code></div>`, 'text/plain': text });
+  };
+  return {
+    async update(done, metrics = {}) {
+      state = { done, metrics };
+      if (performance.now() - drawn >= REFRESH) draw();
+      await setImmediate();
+    },
+    finish: draw,
+  };
+}
+
+interface Description {
+  readonly done: number;
+  readonly total: number;
+  readonly label: string;
+  readonly seconds: number;
+  /** Steps that took these seconds. */
+  readonly fresh: number;
+  readonly metrics: Metrics;
+  readonly remark: string;
+}
+
+function describe({ done, total, label, seconds, fresh, metrics, remark }: Description): string {
+  const speed = fresh / seconds;
+  const left = (total - done) / speed;
+  const parts = [`${label} ${done}/${total}`, `${Math.floor((100 * done) / total)} %`];
+  if (fresh > 0) parts.push(speed >= 1 ? `${speed.toPrecision(3)}/s` : `${(1 / speed).toPrecision(3)} s each`);
+  if (remark) parts.push(remark);
+  else if (fresh > 0 && done < total) parts.push(`${duration(left)} left`);
+  else if (done >= total) parts.push(`took ${duration(seconds)}`);
+  for (const [name, value] of Object.entries(metrics)) parts.push(`${printable(name)} ${Number(value.toPrecision(4))}`);
+  return parts.join('  ');
+}
+
+/** Seconds as a person would say them. */
+function duration(seconds: number): string {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
+  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
+}

@@ -1,0 +1,99 @@
+/** Tables: danfojs data frames or plain rows, with numbers aligned at the right and all text escaped. */
+import { output } from './display';
+import { escapeHtml, printable } from './escape';
+
+/** The part of a danfojs DataFrame in use here. */
+export interface Frame {
+  readonly columns: readonly string[];
+  readonly index: readonly (string | number)[];
+  readonly values: unknown;
+}
+
+/** How {@link table} shows. */
+export interface TableOptions {
+  readonly caption?: string;
+  /** Significant digits of numbers that are not whole. */
+  readonly digits?: number;
+}
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** Shows a data frame, or rows whose keys are the columns. */
+export function table(frame: Frame | readonly Row[], { caption = '', digits = 4 }: TableOptions = {}): void {
+  const { head, rows, index } = contents(frame);
+  const numeric = head.map((_, column) => rows.every((row) => row[column] == null || typeof row[column] === 'number'));
+  const cells = rows.map((row) => head.map((_, column) => formatCell(row[column], digits)));
+  output().show({
+    'text/html': html({ head, index, cells, numeric, caption }),
+    'text/plain': plain({
+      head: ['', ...head],
+      cells: cells.map((row, i) => [index?.[i] ?? '', ...row]),
+      numeric: [false, ...numeric],
+      caption,
+    }),
+  });
+}
+
+/** Column names, rows of values, and row names where a data frame has other ones than 0, 1, 2 …. */
+function contents(frame: Frame | readonly Row[]): { head: string[]; rows: unknown[][]; index?: string[] } {
+  if ('columns' in frame) {
+    const index = frame.index.some((name, i) => name !== i) ? frame.index.map(String) : undefined;
+    return { head: [...frame.columns], rows: frame.values as unknown[][], index };
+  }
+  const head = [...new Set(frame.flatMap((row) => Object.keys(row)))];
+  return { head, rows: frame.map((row) => head.map((column) => row[column])) };
+}
+
+function formatCell(value: unknown, digits: number): string {
+  if (value === null || value === undefined) return '';
+  if (typeof value === 'string') return value;
+  if (typeof value !== 'number') return JSON.stringify(value);
+  return (Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)))).replace('-', '\u2212');
+}
+
+interface Contents {
+  readonly head: readonly string[];
+  readonly index?: readonly string[];
+  readonly cells: readonly (readonly string[])[];
+  readonly numeric: readonly boolean[];
+  readonly caption: string;
+}
+
+const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;max-width:60ch';
+const RIGHT = 'text-align:right;vertical-align:top;font-variant-numeric:tabular-nums';
+
+/** The classes keep MathJax away: TeX in a model's text can carry links. */
+function html({ head, index, cells, numeric, caption }: Contents): string {
+  const cell = (tag: 'th' | 'td', text: string, right: boolean) =>
+    `<${tag} style="${right ? RIGHT : LEFT}">${escapeHtml(text)}</${tag}>`;
+  const corner = index ? '<th></th>' : '';
+  const top = head.map((name, column) => cell('th', name, numeric[column])).join('');
+  const rows = cells.map(
+    (row, i) =>
+      (index ? cell('th', index[i], false) : '') + row.map((text, column) => cell('td', text, numeric[column])).join(''),
+  );
+  return (
+    `<table class="dataframe tex2jax_ignore mathjax_ignore">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
+    `<thead><tr>${corner}${top}</tr></thead><tbody>${rows.map((row) => `<tr>${row}</tr>`).join('')}</tbody></table>`
+  );
+}
+
+const MAX_WIDTH = 60;
+
+function plain({ head, cells, numeric, caption }: Contents): string {
+  const oneLine = (text: string) => {
+    const line = printable(text).replace(/\s/g, ' ');
+    return line.length > MAX_WIDTH ? `${line.slice(0, MAX_WIDTH - 1)}…` : line;
+  };
+  const rows = [head, ...cells].map((row) => row.map(oneLine));
+  const widths = head.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const pad = (text: string, column: number) => (numeric[column] ? text.padStart(widths[column]) : text.padEnd(widths[column]));
+  const lines = rows.map((row) =>
+    row
+      .map(pad)
+      .filter((_, column) => widths[column])
+      .join('  ')
+      .trimEnd(),
+  );
+  return (caption ? [caption, ...lines] : lines).join('\n');
+}

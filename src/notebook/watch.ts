@@ -1,0 +1,83 @@
+/** Watching a loop of steps: a progress line, a live figure, a history, and the stop button. */
+import { liveFigure } from './display';
+import type { Figure } from './figure';
+import { stopSignal } from './interrupt';
+import { progress, REFRESH, type Metrics } from './progress';
+
+/** Options of {@link watch}. */
+export interface WatchOptions<Step> {
+  /** Steps at the end, those already in `history` included. */
+  readonly total: number;
+  /** Gets every step. Declare it in an earlier cell: what a cell declares is lost when it is interrupted. */
+  readonly history?: Step[];
+  /** Numbers for the progress line. */
+  readonly metrics?: (step: Step) => Metrics;
+  /** Picture of the history so far. */
+  readonly figure?: (history: readonly Step[]) => Figure;
+}
+
+/** Loops that have not ended; an interrupted one may still be in its last step when its cell is run again. */
+const running = new Map<Promise<void>, AbortSignal>();
+
+/**
+ * Passes the steps of a loop through and shows how it goes.
+ *
+ * The stop button ends it after the running step: the loop's `finally` blocks run, `history` stays, and the same cell goes on where the
+ * loop can. A loop that wants to end within a step is given as a function of the signal.
+ */
+export async function* watch<Step>(
+  steps: AsyncIterable<Step> | ((signal: AbortSignal) => AsyncIterable<Step>),
+  { total, history = [], metrics = () => ({}), figure }: WatchOptions<Step>,
+): AsyncGenerator<Step, void, undefined> {
+  const interrupted = [...running].filter(([, { aborted }]) => aborted);
+  await Promise.all(interrupted.map(([ended]) => ended));
+  const signal = stopSignal();
+  const end = register(signal);
+  const line = progress({ total, start: history.length });
+  const picture = figure && liveFigure();
+  let drawn = -Infinity;
+  try {
+    for await (const step of typeof steps === 'function' ? steps(signal) : steps) {
+      history.push(step);
+      if (picture && performance.now() - drawn >= REFRESH) {
+        picture.draw(figure(history));
+        drawn = performance.now();
+      }
+      await line.update(history.length, metrics(step));
+      yield step;
+      if (signal.aborted) break;
+    }
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  } finally {
+    line.finish(signal.aborted ? 'stopped; run the cell again to go on' : undefined);
+    if (picture && history.length) picture.finish(figure(history));
+    end();
+  }
+}
+
+/**
+ * {@link watch} to the end, for a cell of its own: tslab takes no `for await` at top level, but `await follow(…)`.
+ *
+ * @returns the history
+ */
+export async function follow<Step>(
+  steps: AsyncIterable<Step> | ((signal: AbortSignal) => AsyncIterable<Step>),
+  options: WatchOptions<Step>,
+): Promise<Step[]> {
+  const history = options.history ?? [];
+  const watched = watch(steps, { ...options, history });
+  while (!(await watched.next()).done);
+  return history;
+}
+
+/** Notes a loop as running until the result is called. */
+function register(signal: AbortSignal): () => void {
+  let resolve = () => {};
+  const ended = new Promise<void>((done) => (resolve = done));
+  running.set(ended, signal);
+  return () => {
+    running.delete(ended);
+    resolve();
+  };
+}

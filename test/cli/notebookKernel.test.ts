@@ -1,0 +1,83 @@
+import fs from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startKernel, type Kernel } from '../../src/cli/notebook/kernel';
+import { build, workFolder } from './dpg';
+
+let folder: string;
+let kernel: Kernel;
+beforeAll(async () => {
+  build();
+  folder = workFolder();
+  kernel = await startKernel({ cwd: folder });
+}, 120_000);
+afterAll(async () => {
+  await kernel.close();
+  fs.rmSync(folder, { recursive: true });
+});
+
+/** Runs a cell; `onText` sees its streams as they come. */
+async function run(code: string, onText: (text: string) => void = () => {}): Promise<{ ok: boolean | undefined; text: string }> {
+  let text = '';
+  const reply = await kernel.execute(code, ({ type, content }) => {
+    if (type !== 'stream') return;
+    text += content.text;
+    onText(text);
+  });
+  if (!reply?.ok) await sleep(300); // tslab cancels what comes sooner
+  return { ok: reply?.ok, text };
+}
+
+describe('the tslab kernel with our modules in it', { timeout: 60_000 }, () => {
+  test('keeps every one of 10,000 lines of one turn of the event loop, in order', async () => {
+    await run("import * as tslab from './dist/notebook/display';\ntslab.show;");
+    const { ok, text } = await run("for (let i = 0; i < 10_000; i++) console.log('line ' + i);");
+    expect(ok).toBe(true);
+    expect(text).toBe(Array.from({ length: 10_000 }, (_, i) => `line ${i}\n`).join(''));
+  });
+
+  test('keeps 10,000 lines of a followed loop, and of one that yields to promises only', async () => {
+    await run(
+      "import { follow } from './dist/notebook/watch';\nasync function* lines() { for (let i = 0; i < 10_000; i++) { console.log('line ' + i); yield i; } }",
+    );
+    const followed = await run('await follow(lines(), { total: 10_000 });');
+    const plain = await run("for (let i = 0; i < 10_000; i++) { console.log('line ' + i); await null; }");
+    for (const { text } of [followed, plain]) expect(text.match(/line \d+/g)).toHaveLength(10_000);
+  });
+
+  test('survives five interrupts of loops, which end at their next step and keep their history', async () => {
+    await run(`const history: number[] = [];
+let ended = 0;
+async function* endless() { try { for (let i = history.length; ; i++) { await new Promise((r) => setTimeout(r, 5)); yield i; } } finally { ended++; } }`);
+    for (let press = 1; press <= 5; press++) {
+      const before = Number((await run('console.log(history.length)')).text);
+      const loop =
+        "await follow(endless(), { total: 1e6, history: history, metrics: (step) => (console.log('step ' + step), {}) });";
+      const { ok, text } = await run(loop, (soFar) => soFar.includes(`step ${before + 3}\n`) && kernel.interrupt());
+      expect(ok).toBe(false);
+      expect(text).toContain(`step ${before + 3}\n`);
+      const after = await run('console.log(ended, history.length, history.every((step, i) => step === i))');
+      expect(after.text).toMatch(new RegExp(`^${press} \\d+ true\n`));
+      expect(Number(after.text.split(' ')[1])).toBeGreaterThan(before + 3);
+    }
+  });
+
+  test('survives interrupts of a synchronous loop and of an idle kernel', async () => {
+    for (let press = 1; press <= 3; press++) {
+      const { ok } = await run("console.log('go'); while (true) {}", () => kernel.interrupt());
+      expect(ok).toBe(false);
+    }
+    kernel.interrupt();
+    await sleep(100);
+    expect((await run('console.log(1 + 1)')).text).toBe('2\n');
+  });
+
+  test('a cell that is run again waits for the step in which its loop was interrupted', async () => {
+    await run(`const log: string[] = [];
+async function* slow(name: string) { for (let i = 0; i < 2; i++) { log.push(name + ' begins'); await new Promise((r) => setTimeout(r, 400)); log.push(name + ' ends'); yield i; } }`);
+    await run("console.log('go');\nawait follow(slow('first'), { total: 2 });", () => kernel.interrupt());
+    await run("await follow(slow('second'), { total: 2 });");
+    const { text } = await run("console.log(log.join(', '))");
+    expect(text).toBe('first begins, first ends, second begins, second ends, second begins, second ends\n');
+  });
+});

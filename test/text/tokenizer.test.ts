@@ -1,0 +1,98 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { LANGUAGES } from '../../src/text/encyclopedia/fact';
+import { runningText } from '../../src/text/prompts';
+import { characterTokenizer, loadTokenizer, tokenizerFiles } from '../../src/text/tokenizer';
+import { randomStream } from '../../src/tensor/random';
+
+const corpus = LANGUAGES.map((language) => runningText(randomStream(1, language), 2000, language, { identifierRate: 0.2 })).join(
+  ' ',
+);
+const tokenizer = characterTokenizer(corpus);
+const folder = mkdtempSync(join(tmpdir(), 'tokenizer-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('characterTokenizer', () => {
+  test('round trip over texts of every language that it was not made from', () => {
+    for (const language of LANGUAGES) {
+      const text = runningText(randomStream(2, language), 500, language, { identifierRate: 0.2, split: 'heldOut', sentences: 4 });
+      const ids = tokenizer.encode(text);
+      expect(ids.length).toBe([...text].length);
+      expect(tokenizer.decode(ids)).toBe(text);
+    }
+  });
+
+  test('spaces, quotes, newlines, surrogate pairs and clean-up traps come back as they were', () => {
+    const text = "  a b . \"c\" , 'd' n't \n\n\t e\u00a0€ 😀 ? ! -";
+    const own = characterTokenizer(text);
+    expect(own.decode(own.encode(text))).toBe(text);
+    expect(own.encode('😀').length).toBe(1);
+  });
+
+  test('ids are ranks by frequency, ties by code point, then the special tokens', () => {
+    const { encode, vocabSize, padId, bosId, sepId, eosId, idOf } = characterTokenizer('bbb aaa  zc7');
+    expect(encode('ab 7cz')).toEqual([1, 2, 0, 3, 4, 5]);
+    expect([vocabSize, padId, bosId, sepId, eosId]).toEqual([10, 6, 7, 8, 9]);
+    expect(idOf('<sep>')).toBe(8);
+    expect(idOf('x')).toBeUndefined();
+    const counts = new Map<number, number>();
+    for (const id of tokenizer.encode(corpus)) counts.set(id, (counts.get(id) ?? 0) + 1);
+    const byId = Array.from({ length: tokenizer.vocabSize - 4 }, (_, id) => counts.get(id) ?? 0);
+    expect(byId).toEqual([...byId].sort((a, b) => b - a));
+    expect(tokenizer.decode([0])).toBe(' ');
+    expect(tokenizer.vocabSize).toBeGreaterThan(80);
+    expect(tokenizer.vocabSize).toBeLessThan(115);
+  });
+
+  test('special tokens stand for themselves when encoded and are left out when decoded', () => {
+    const { bosId, eosId } = tokenizer;
+    expect(tokenizer.encode('<bos>a<eos>')).toEqual([bosId, ...tokenizer.encode('a'), eosId]);
+    expect(tokenizer.decode(tokenizer.encode('<bos>The end.<eos>'))).toBe('The end.');
+    expect(tokenizer.decode([])).toBe('');
+  });
+
+  test('characters and ids outside the vocabulary are named', () => {
+    expect(() => tokenizer.encode('The bridge of 漢 is old')).toThrow('"漢" (U+6F22) at position 14');
+    expect(() => tokenizer.encode('😀')).toThrow('U+1F600');
+    expect(() => tokenizer.decode([0, tokenizer.vocabSize])).toThrow(`(got ${tokenizer.vocabSize})`);
+    expect(() => characterTokenizer('')).toThrow('empty');
+  });
+});
+
+describe('loadTokenizer', () => {
+  test('reads what tokenizerFiles wrote', () => {
+    for (const [name, text] of Object.entries(tokenizerFiles(tokenizer))) writeFileSync(join(folder, name), text);
+    const loaded = loadTokenizer(folder);
+    const text = runningText(randomStream(3, 'x'), 50, 'fr');
+    expect(loaded.encode(text)).toEqual(tokenizer.encode(text));
+    expect(loaded).toMatchObject({ vocabSize: tokenizer.vocabSize, padId: tokenizer.padId, eosId: tokenizer.eosId });
+  });
+
+  test('byte-pair encoding with an unknown token: merges apply, unknown characters are refused', () => {
+    const vocab = { '<unk>': 0, a: 1, b: 2, ab: 3, '</s>': 4 };
+    const model = { type: 'BPE', vocab, merges: [['a', 'b']], unk_token: '<unk>' };
+    const added = [{ id: 4, content: '</s>', special: true }];
+    const json = {
+      added_tokens: added,
+      normalizer: null,
+      pre_tokenizer: null,
+      post_processor: null,
+      decoder: { type: 'Fuse' },
+      model,
+    };
+    writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json));
+    writeFileSync(join(folder, 'tokenizer_config.json'), JSON.stringify({ eos_token: { content: '</s>' } }));
+    const loaded = loadTokenizer(folder);
+    expect(loaded.encode('abba')).toEqual([3, 2, 1]);
+    expect([loaded.eosId, loaded.padId]).toEqual([4, undefined]);
+    expect(() => loaded.encode('abc')).toThrow('"c" (U+0063) at position 2');
+  });
+
+  test('names the file that is missing or broken', () => {
+    expect(() => loadTokenizer(join(folder, 'nowhere'))).toThrow(join(folder, 'nowhere', 'tokenizer.json'));
+    writeFileSync(join(folder, 'tokenizer.json'), '{');
+    expect(() => loadTokenizer(folder)).toThrow('tokenizer.json is not valid JSON');
+  });
+});
