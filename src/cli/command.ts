@@ -1,4 +1,5 @@
 /** What `dpg <command>` is made of. */
+import { readFileSync } from 'node:fs';
 
 /** A subcommand: a module with these exports. */
 export interface Command {
@@ -13,3 +14,24 @@ export interface Command {
 
 /** A mistake in what the user gave: told in one line, exit code 2. */
 export class UsageError extends Error {}
+
+/** What `f` returns; its errors count as mistakes in what the user gave, which `where` names. */
+export function asUsage<T>(where: string, f: () => T): T {
+  try {
+    return f();
+  } catch (error) {
+    throw new UsageError(`${where}: ${(error as Error).message.replaceAll('\n', '; ')}`);
+  }
+}
+
+/** Reads a JSON file that an option names. @throws UsageError naming the option, the file and what is wrong */
+export const readJson = (option: string, file: string): unknown =>
+  asUsage(`${option} ${file}`, () => JSON.parse(readFileSync(file, 'utf8')) as unknown);
+
+/** A whole number given to an option. @throws UsageError naming the option, the range and the value */
+export function wholeNumber(option: string, text: string, [low, high]: readonly [number, number]): number {
+  const value = Number(text);
+  if (!(text.trim() !== '' && Number.isInteger(value) && value >= low && value <= high))
+    throw new UsageError(`${option} must be a whole number from ${low} to ${high} (got ${text})`);
+  return value;
+}

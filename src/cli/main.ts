@@ -5,9 +5,10 @@ import * as doctor from './doctor';
 import * as kernel from './kernel';
 import * as notebook from './notebook/command';
 import * as pretrain from './pretrain';
+import * as start from './start';
 import * as train from './train';
 
-const commands: readonly Command[] = [train, notebook, pretrain, kernel, doctor];
+const commands: readonly Command[] = [start, train, notebook, pretrain, kernel, doctor];
 
 const overview = (): string => {
   const width = Math.max(...commands.map(({ name }) => name.length));

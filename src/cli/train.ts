@@ -124,9 +124,7 @@ export async function run(argv: string[]): Promise<number> {
   const experiment = await makeExperiment(args);
   const { config, generator, target } = experiment;
   log(`${describeBackend(await startBackend())}; generator: ${generator.model.engine}`);
-  const folder =
-    args.values.resume ?? args.values.out ?? path.join('runs', `${experiment.name}-seed${config.seed}-${Date.now()}`);
-  const current = args.values.resume ? resumedRun(experiment, folder) : newRun(experiment, folder);
+  const current = args.values.resume ? resumedRun(experiment, args.values.resume) : newRun(experiment, args.values.out);
   try {
     const started = performance.now();
     if (await runSteps(experiment, current, args.values.json === true)) return 130;
@@ -143,7 +141,7 @@ export async function run(argv: string[]): Promise<number> {
     console.log(
       args.values.json
         ? JSON.stringify(summary)
-        : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}; run folder ${folder}`,
+        : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}; run folder ${path.relative('.', current.folder.path)}`,
     );
     return 0;
   } finally {

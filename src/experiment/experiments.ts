@@ -2,7 +2,8 @@
  * The experiments by name.
  */
 import type { ConfigInput } from './config';
-import { sixtySeven } from './patternExperiment';
+import { l2Norm } from './normExperiment';
+import { qrCode, sixtySeven } from './patternExperiment';
 import type { Experiment } from './train';
 import type { ModelFolders } from './weightSpace';
 
@@ -10,5 +11,7 @@ import type { ModelFolders } from './weightSpace';
 export type ExperimentMaker = (input?: ConfigInput, folders?: ModelFolders) => Promise<Experiment>;
 
 export const EXPERIMENTS: Readonly<Record<string, ExperimentMaker>> = {
+  'qr-code': qrCode,
   'sixty-seven': sixtySeven,
+  'l2-norm': l2Norm,
 };

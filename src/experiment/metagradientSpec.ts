@@ -8,7 +8,7 @@ import { metagradient } from '../learn/metagradient';
 import type { Objective } from '../learn/objective';
 import { adamw, sgd, type Optimizer } from '../learn/optimizer';
 import { padExamples } from '../model/batch';
-import type { LanguageModel } from '../model/types';
+import type { Gpt2Config, LanguageModel } from '../model/types';
 import { likelihoodObjective } from '../objective/likelihood';
 import { negativeNorm } from '../objective/norm';
 import { patternObjective } from '../objective/pattern';
@@ -17,30 +17,38 @@ import { disposeParams, type Params } from '../tensor/params';
 const positive = z.number().positive();
 const tokens = z.array(z.number().int().nonnegative()).min(2);
 
-const optimizerSchema = z.discriminatedUnion('type', [
-  z.strictObject({ type: z.literal('sgd'), learning_rate: positive }),
-  z.strictObject({
-    type: z.literal('adamw'),
-    learning_rate: positive,
-    b1: z.number().min(0).lt(1).default(0.9),
-    b2: z.number().min(0).lt(1).default(0.95),
-    eps: z.number().nonnegative().default(1e-8),
-    eps_root: z.number().nonnegative().default(0),
-    weight_decay: z.number().nonnegative().default(0),
-  }),
-]);
+const optimizerSchema = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({ type: z.literal('sgd'), learning_rate: positive }),
+    z.strictObject({
+      type: z.literal('adamw'),
+      learning_rate: positive,
+      b1: z.number().min(0).lt(1).default(0.9),
+      b2: z.number().min(0).lt(1).default(0.95),
+      eps: z.number().nonnegative().default(1e-8),
+      eps_root: z.number().nonnegative().default(0),
+      weight_decay: z.number().nonnegative().default(0),
+    }),
+  ],
+  { error: 'an optimizer is an object of type "sgd" or "adamw"' },
+);
 
-const targetSchema = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('pattern'),
-    pattern: z.array(z.array(z.union([z.literal(1), z.literal(-1)])).min(1)).min(1),
-    strength: positive,
-    token_offset: z.number().int().nonnegative().default(0),
-    dim_offset: z.number().int().nonnegative().default(0),
-  }),
-  z.strictObject({ type: z.literal('l2_norm') }),
-  z.strictObject({ type: z.literal('language_modeling'), examples: z.array(tokens).min(1) }),
-]);
+const targetSchema = z.discriminatedUnion(
+  'type',
+  [
+    z.strictObject({
+      type: z.literal('pattern'),
+      pattern: z.array(z.array(z.literal([1, -1])).min(1)).min(1),
+      strength: positive,
+      token_offset: z.number().int().nonnegative().default(0),
+      dim_offset: z.number().int().nonnegative().default(0),
+    }),
+    z.strictObject({ type: z.literal('l2_norm') }),
+    z.strictObject({ type: z.literal('language_modeling'), examples: z.array(tokens).min(1) }),
+  ],
+  { error: 'a target is an object of type "pattern", "l2_norm" or "language_modeling"' },
+);
 
 const caseSchema = z.strictObject({
   name: z.string().min(1),
@@ -64,6 +72,77 @@ export interface CaseResult {
   readonly phi: number;
   readonly tau: number[][];
   readonly trainLosses: number[];
+}
+
+/** What does not fit the model or the rest of the case; `path` leads to it from the case. */
+interface Misfit {
+  readonly path: (string | number)[];
+  readonly message: string;
+}
+
+function* misfits({ sequence_length: length, batches, target }: MetagradientCase, config: Gpt2Config): Generator<Misfit> {
+  if (length > config.n_positions)
+    yield { path: ['sequence_length'], message: `the model has only ${config.n_positions} positions` };
+  for (const [b, batch] of batches.entries()) yield* badExamples(batch, ['batches', b], length, config);
+  if (target.type === 'language_modeling')
+    yield* badExamples(target.examples, ['target', 'examples'], length, config);
+  if (target.type === 'pattern') yield* badPatch(target, config);
+}
+
+function* badExamples(
+  examples: readonly number[][],
+  path: Misfit['path'],
+  length: number,
+  { vocab_size }: Gpt2Config,
+): Generator<Misfit> {
+  for (const [i, example] of examples.entries()) {
+    if (example.length > length + 1)
+      yield { path: [...path, i], message: `sequence_length ${length} allows ${length + 1} tokens, here are ${example.length}` };
+    const t = example.findIndex((token) => token >= vocab_size);
+    if (t >= 0) yield { path: [...path, i, t], message: `tokens go from 0 to ${vocab_size - 1}` };
+  }
+}
+
+type PatternTarget = Extract<MetagradientCase['target'], { type: 'pattern' }>;
+
+function* badPatch({ pattern, token_offset, dim_offset }: PatternTarget, { n_embd, vocab_size }: Gpt2Config): Generator<Misfit> {
+  const columns = pattern[0].length;
+  const ragged = pattern.findIndex((row) => row.length !== columns);
+  if (ragged >= 0) yield { path: ['target', 'pattern', ragged], message: `row 0 has ${columns} pixels` };
+  if (token_offset + columns > vocab_size || dim_offset + pattern.length > n_embd)
+    yield {
+      path: ['target', 'pattern'],
+      message: `${pattern.length} dimensions from ${dim_offset} on × ${columns} tokens from ${token_offset} on lie outside the LM head (${n_embd} × ${vocab_size})`,
+    };
+}
+
+/** What JSON holds at a path, shortened; empty where there is nothing short to show. */
+function valueAt(json: unknown, path: readonly PropertyKey[]): string {
+  const value = path.reduce((place, key) => (place as Record<PropertyKey, unknown> | undefined)?.[key], json);
+  const text = JSON.stringify(value) ?? 'nothing';
+  return ` (got ${text.length > 60 ? `${text.slice(0, 57)}...` : text})`;
+}
+
+/** One line: case, path inside the JSON, what is wrong there, and the value. */
+function complaint({ path, message }: z.core.$ZodIssue, json: unknown): string {
+  const [index] = path;
+  const name = typeof index === 'number' ? (json as { name?: unknown }[])[index]?.name : undefined;
+  const where = path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('');
+  return `${typeof name === 'string' ? `case ${JSON.stringify(name)}, ` : ''}at ${where || 'the top'}: ${message}${valueAt(json, path)}`;
+}
+
+/**
+ * Reads a list of cases for a model.
+ * @throws RangeError in one line with the first mistake: the case's name, the path inside the JSON, the value
+ */
+export function parseSpec(json: unknown, config: Gpt2Config): MetagradientCase[] {
+  const fitting = specSchema.superRefine((cases, context) => {
+    for (const [index, spec] of cases.entries())
+      for (const { path, message } of misfits(spec, config)) context.addIssue({ code: 'custom', path: [index, ...path], message });
+  });
+  const result = fitting.safeParse(json);
+  if (!result.success) throw new RangeError(complaint(result.error.issues[0], json));
+  return result.data;
 }
 
 function optimizerOf(spec: MetagradientCase['optimizer']): Optimizer {

@@ -2,6 +2,7 @@
  * "67" and QR code: a picture appears in the LM head of a model that was fine-tuned on the generator's text (paper §4).
  */
 import { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternReading } from '../objective/pattern';
+import { PAYLOAD, qrPattern } from '../objective/qrCode';
 import type { Params } from '../tensor/params';
 import { parseConfig, type ConfigInput } from './config';
 import type { Experiment } from './train';
@@ -41,8 +42,40 @@ export async function patternExperiment(
 }
 
 /** Settings found for the small models; every key can be overridden. */
-export const SIXTY_SEVEN_DEFAULTS: ConfigInput = { steps: 300, stopAfterPerfect: 5 };
+export const SIXTY_SEVEN_DEFAULTS: ConfigInput = {
+  steps: 300,
+  stopAfterPerfect: 5,
+  prompts: 64,
+  strength: 6000,
+  epsRoot: 1e-3,
+  learningRate: 4e-4,
+  klCoef: 0.06,
+  entropyCoef: 0,
+};
 
 /** The paper's "67": 42 weights of the LM head. */
 export const sixtySeven = (input: ConfigInput = {}, folders?: ModelFolders): Promise<PatternExperiment> =>
   patternExperiment('sixty-seven', SIXTY_SEVEN, SIXTY_SEVEN_DEFAULTS, input, folders);
+
+/** Settings found for the small models; every key can be overridden. */
+export const QR_CODE_DEFAULTS: ConfigInput = {
+  steps: 600,
+  stopAfterPerfect: 1,
+  prompts: 256,
+  rollouts: 4,
+  maxNewTokens: 32,
+  strength: 6000,
+  epsRoot: 1e-3,
+  learningRate: 4e-4,
+  minibatch: 256,
+  klCoef: 0,
+  entropyCoef: 0.02,
+  credit: 'token',
+  heldOutExamples: 1024,
+};
+
+/** The paper's QR code: 441 weights of the LM head. */
+export const qrCode = (
+  { payload = PAYLOAD, ...input }: ConfigInput & { payload?: string } = {},
+  folders?: ModelFolders,
+): Promise<PatternExperiment> => patternExperiment('qr-code', qrPattern(payload), QR_CODE_DEFAULTS, input, folders);

@@ -1,10 +1,11 @@
 /**
  * A training run with its folder: every row is logged, checkpoints are taken, and a run that was stopped goes on bit by bit as if it had not been.
  */
+import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { responsesOf } from '../policy/rollouts';
 import { restoreStream } from '../tensor/random';
-import { toStored, toTensors } from './actor';
+import { DATA, toStored, toTensors } from './actor';
 import { describeEnvironment } from './environment';
 import { createRun, resumeRun, type RunFolder } from './runFolder';
 import type { SavedState } from './savedState';
@@ -57,8 +58,12 @@ function fromSaved({ step, trees, values }: SavedState): TrainerState {
   };
 }
 
-/** A new run in `folder`. @throws Error if the folder holds another run */
-export function newRun(experiment: Experiment, folder: string): Run {
+/** `runs/EXPERIMENT-seedN-TIME` in the project's folder. */
+const defaultFolder = ({ name, config }: Experiment): string =>
+  path.join(DATA, '..', 'runs', `${name}-seed${config.seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
+
+/** A new run, by default in a folder of its own under `runs/`. @throws Error if the folder holds another run */
+export function newRun(experiment: Experiment, folder = defaultFolder(experiment)): Run {
   const { config, generator } = experiment;
   const environment = describeEnvironment({ backend: tf.getBackend(), engine: generator.model.engine, seed: config.seed });
   return {

@@ -7,6 +7,7 @@ import { responsesOf, rollout } from '../policy/rollouts';
 import { batchSizeOf } from '../reward/metagradient';
 import { disposeParams, type Params } from '../tensor/params';
 import { randomStream } from '../tensor/random';
+import { continuationExamples } from '../text/prompts';
 import { innerOptimizer, type Experiment, type Observation } from './train';
 
 /** One prompt and what was written for it. */
@@ -25,17 +26,39 @@ export interface Validation extends Observation {
   readonly tuned: Params;
 }
 
+/** A fresh target after plain SFT on some responses, and what its weights show. */
+async function fineTuneFresh(
+  experiment: Experiment,
+  responses: readonly (readonly number[])[],
+  seed: number,
+): Promise<Omit<Validation, 'examples'>> {
+  const { config, target } = experiment;
+  const order = randomStream(seed, 'held-out order').permutation(responses.length);
+  const { params: tuned } = await fineTune({
+    model: target.model,
+    params: target.params,
+    optimizer: innerOptimizer(config),
+    examples: Array.from(order, (i) => responses[i]),
+    batchSize: batchSizeOf(responses.length, config.innerSteps),
+    sequenceLength: config.maxNewTokens - 1,
+  });
+  const { phi, gradient } = await valueAndGradient(experiment.objective, tuned);
+  disposeParams(gradient);
+  return { phi, ...experiment.observe(tuned), tuned };
+}
+
+/** Of every run, so that runs are compared on the same held-out prompts. */
+const VALIDATION_SEED = 12_345;
+
 /**
  * One response to each of `config.heldOutExamples` held-out prompts, and plain SFT of a fresh target on them.
  * @param generator - parameters of the generator to validate, e.g. before or after training
- * @param seed - of prompts, sampling and order; the default is the same for every run, so that runs are compared on the same prompts
+ * @param seed - of prompts, sampling and order
  */
-export async function validate(experiment: Experiment, generator: Params, seed = 12_345): Promise<Validation> {
-  const { config, target } = experiment;
+export async function validate(experiment: Experiment, generator: Params, seed = VALIDATION_SEED): Promise<Validation> {
+  const { maxNewTokens, temperature, heldOutExamples } = experiment.config;
   const { model, tokenizer } = experiment.generator;
-  const count = config.heldOutExamples;
-  const prompts = experiment.prompts('heldOut', count, randomStream(seed, 'held-out prompts'));
-  const { maxNewTokens, temperature } = config;
+  const prompts = experiment.prompts('heldOut', heldOutExamples, randomStream(seed, 'held-out prompts'));
   const random = randomStream(seed, 'held-out sampling');
   const rollouts = await rollout({
     model,
@@ -48,17 +71,26 @@ export async function validate(experiment: Experiment, generator: Params, seed =
     random,
   });
   const responses = responsesOf(rollouts);
-  const order = randomStream(seed, 'held-out order').permutation(count);
-  const { params: tuned } = await fineTune({
-    model: target.model,
-    params: target.params,
-    optimizer: innerOptimizer(config),
-    examples: Array.from(order, (i) => responses[i]),
-    batchSize: batchSizeOf(count, config.innerSteps),
-    sequenceLength: maxNewTokens - 1,
-  });
-  const { phi, gradient } = await valueAndGradient(experiment.objective, tuned);
-  disposeParams(gradient);
   const examples = responses.map((ids, i) => ({ prompt: tokenizer.decode(prompts[i]), response: tokenizer.decode(ids) }));
-  return { phi, ...experiment.observe(tuned), examples, tuned };
+  return { ...(await fineTuneFresh(experiment, responses, seed)), examples };
+}
+
+/** The control: plain SFT of a fresh target on held-out encyclopedia text, as many examples of the same length. */
+export async function validateControl(experiment: Experiment, seed = VALIDATION_SEED): Promise<Validation> {
+  const { maxNewTokens, heldOutExamples, promptLength } = experiment.config;
+  const { tokenizer } = experiment.target;
+  const options = { promptLength, responseLength: maxNewTokens, split: 'heldOut' as const };
+  const pieces = continuationExamples(tokenizer, heldOutExamples, randomStream(seed, 'held-out prompts'), options);
+  const examples = pieces.map(({ prompt, response }) => ({
+    prompt: tokenizer.decode(prompt),
+    response: tokenizer.decode(response),
+  }));
+  return {
+    ...(await fineTuneFresh(
+      experiment,
+      pieces.map(({ response }) => response),
+      seed,
+    )),
+    examples,
+  };
 }

@@ -61,7 +61,7 @@ export async function trainingStep(
   if (broken >= 0) {
     disposeParams(gradient);
     throw new Error(
-      `fine-tuning step ${before.step + 1}: the loss of example ${broken} is ${losses[broken]}; lower the inner learning rate`,
+      `fine-tuning step ${before.step + 1}: the loss of example ${broken} of its batch is ${losses[broken]}; lower the inner learning rate`,
     );
   }
   const loss = losses.reduce((a, b) => a + b, 0) / batch.size;

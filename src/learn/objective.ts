@@ -48,9 +48,12 @@ function scalarValue(objective: TensorObjective, params: Params): tf.Scalar {
     const got = value instanceof tf.Tensor ? `a tensor of shape [${value.shape.join(', ')}]` : typeof value;
     throw new Error(`the objective must return one number (got ${got})`);
   }
-  const phi = value.dataSync()[0];
-  if (!Number.isFinite(phi)) throw new Error(`the objective returned ${phi}; check logarithms, divisions and square roots at 0`);
+  requireFiniteValue(value.dataSync()[0]);
   return tf.reshape(value, []);
+}
+
+function requireFiniteValue(phi: number): void {
+  if (!Number.isFinite(phi)) throw new Error(`the objective returned ${phi}; check logarithms, divisions and square roots at 0`);
 }
 
 /** ∇Φ with respect to the parameters that Φ reads, zero for all others. */
@@ -74,7 +77,11 @@ function gradientOf(objective: TensorObjective, params: Params, names: readonly 
  * @throws Error if Φ is not one finite number, does not depend on the parameters, or has a gradient that is not finite
  */
 export async function valueAndGradient(objective: Objective, params: Params): Promise<{ phi: number; gradient: Params }> {
-  if (typeof objective !== 'function') return objective.valueAndGradient(params);
+  if (typeof objective !== 'function') {
+    const own = await objective.valueAndGradient(params);
+    requireFiniteValue(own.phi);
+    return own;
+  }
   const names = namesRead(objective, params);
   if (names.length === 0) throw new Error('the objective does not depend on the parameters: it reads none of them');
   const result = gradientOf(objective, params, names);

@@ -43,7 +43,8 @@ export function padExamples(examples: readonly ArrayLike<number>[], sequenceLeng
   const ids = new Int32Array(examples.length * width);
   const mask = new Float32Array(examples.length * sequenceLength);
   examples.forEach((example, i) => {
-    if (example.length > width) throw new RangeError(`example ${i} has ${example.length} tokens; sequenceLength ${sequenceLength} allows ${width}`);
+    if (example.length > width)
+      throw new RangeError(`example ${i} has ${example.length} tokens; sequenceLength ${sequenceLength} allows ${width}`);
     for (let t = 0; t < example.length; t++) {
       if (!(Number.isInteger(example[t]) && example[t] >= 0 && example[t] < vocab))
         throw new RangeError(`token ${t} of example ${i} is outside the vocabulary of ${vocab} (got ${example[t]})`);

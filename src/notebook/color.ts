@@ -2,21 +2,23 @@
  * Colours of the house, told apart by colour-blind readers: Okabe & Ito (2008) for methods, RdBu, viridis and ink for matrices.
  */
 
-const METHOD_COLORS: Readonly<Record<string, string>> = {
-  adamw: '#0072b2',
-  metagradient: '#0072b2',
-  sgd: '#d55e00',
-  naive: '#8a8a8a',
-  'edit-distance': '#009e73',
-  embedding: '#cc79a7',
-  language: '#e69f00',
-  tape: '#e69f00',
-  fused: '#0072b2',
-};
+const METHOD_COLORS = new Map(
+  Object.entries({
+    adamw: '#0072b2',
+    metagradient: '#0072b2',
+    sgd: '#d55e00',
+    naive: '#8a8a8a',
+    'edit-distance': '#009e73',
+    embedding: '#cc79a7',
+    language: '#e69f00',
+    tape: '#e69f00',
+    fused: '#0072b2',
+  }),
+);
 const PALETTE = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#222222', '#8a8a8a'];
 
 /** The colour of a method, the same in every figure; undefined for a name without one. */
-export const methodColor = (name: string): string | undefined => METHOD_COLORS[name.toLowerCase().replace(/[\s_]+/g, '-')];
+export const methodColor = (name: string): string | undefined => METHOD_COLORS.get(name.toLowerCase().replace(/[\s_]+/g, '-'));
 
 /** Colours of series: those of methods are fixed, the others get what is left of the palette, in order. */
 export function seriesColors(names: readonly string[]): string[] {

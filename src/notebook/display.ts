@@ -54,7 +54,7 @@ export function liveFigure(): LiveFigure {
  */
 export function markdown(template: TemplateStringsArray, ...values: readonly (string | number)[]): void {
   const literal = (value: unknown) =>
-    `<span class="tex2jax_ignore">${printable(String(value)).replace(/[!-/:-@[-`{-~\n]/g, (character) => `&#${character.charCodeAt(0)};`)}</span>`;
+    `<span class="${NO_TEX}">${printable(String(value)).replace(/[!-/:-@[-`{-~\n]/g, (character) => `&#${character.charCodeAt(0)};`)}</span>`;
   const join = (convert: (value: unknown) => string) =>
     template.map((part, i) => part + (i < values.length ? convert(values[i]) : '')).join('');
   output().show({ 'text/markdown': join(literal), 'text/plain': join((value) => printable(String(value))) });
@@ -63,6 +63,9 @@ export function markdown(template: TemplateStringsArray, ...values: readonly (st
 const titleOf = ({ layout }: Figure): string => plotlyLines(layout.title.text).join(' ');
 
 const plainText = (figure: Figure): string => `[figure: ${titleOf(figure)}]`;
+
+/** Keeps MathJax away from text that a model may have written: TeX can carry links. */
+export const NO_TEX = 'tex2jax_ignore mathjax_ignore';
 
 /**
  * All representations of a figure. Most front ends prefer text/html, so that one holds the static picture and replaces it once plotly is
@@ -76,7 +79,7 @@ export function figureBundle(figure: Figure): MimeBundle {
   const className = `dpg-${createHash('sha256').update(svg).digest('hex').slice(0, 12)}`; // not random: outputs are kept under version control
   return {
     'application/vnd.plotly.v1+json': { ...figure, config: CONFIG },
-    'text/html': `<div class="${className}">${picture}</div><script>${plotlyScript(className, figure)}</script>`,
+    'text/html': `<div class="${className} ${NO_TEX}">${picture}</div><script>${plotlyScript(className, figure)}</script>`,
     'image/svg+xml': svg,
     'text/plain': plainText(figure),
   };

@@ -35,7 +35,7 @@ export function plotlyLines(label: string): string[] {
   return label.split(/<br\s*\/?>/).map((line) => line.replace(/<[^>]*>/g, '').replace(/&(?:amp|lt|gt|quot|#39);/g, decode));
 }
 
-/** JSON that can stand in an inline script: no `</script>`, no `<!--`, no line separators. */
+/** JSON that can stand in an inline script or in TypeScript: no `</script>`, no `<!--`, no line separators. */
 export const scriptJson = (value: unknown): string =>
   JSON.stringify(value).replace(
     /[<>&\u2028\u2029]/g,

@@ -34,13 +34,15 @@ export interface HeatmapTrace {
   colorscale: ColorScale;
   showscale: boolean;
   colorbar?: { thickness: number; outlinewidth: number; ypad: number; nticks: number };
-  xaxis: string;
-  yaxis: string;
+  xaxis: AxisName<'x'>;
+  yaxis: AxisName<'y'>;
   /** Labels of the cells. */
   text?: string[][];
   texttemplate?: string;
   hovertemplate: string;
 }
+
+type AxisName<Letter extends 'x' | 'y'> = Letter | `${Letter}${number}`;
 
 /** One axis. `range` is in powers of ten where `type` is 'log'. */
 export interface Axis {
@@ -48,7 +50,7 @@ export interface Axis {
   type?: 'linear' | 'log';
   title?: { text: string; standoff: number; font: { size: number } };
   domain?: [number, number];
-  anchor?: string;
+  anchor?: AxisName<'x' | 'y'>;
   showline?: boolean;
   mirror?: boolean;
   linecolor?: string;

@@ -97,7 +97,7 @@ export function grid({ images, columns, title, caption, scale = 'diverging', lim
       scale,
     );
   images.forEach((image, i) => {
-    const suffix = i ? String(i + 1) : '';
+    const suffix = i ? (`${i + 1}` as const) : '';
     const left = ((i % columns) * pitch) / plot.width;
     const top = 1 - (Math.floor(i / columns) * (cell.height + LABEL) + LABEL) / plot.height;
     const domains = { x: [left, left + cell.width / plot.width], y: [top - cell.height / plot.height, top] } as const;

@@ -1,6 +1,6 @@
 /** One line that says how far a loop is: step, share, speed, time left, and what the loop measures. */
 import { setImmediate } from 'node:timers/promises';
-import { output } from './display';
+import { NO_TEX, output } from './display';
 import { escapeHtml, printable } from './escape';
 
 /** Numbers of the last step by name, e.g. `{ Φ: 0.12, accuracy: 0.95 }`. */
@@ -29,7 +29,7 @@ export function progress({ total, start = 0, label = 'step' }: { total: number; 
     const { done, metrics } = state;
     const text = describe({ done, total, label, seconds: (drawn - began) / 1000, fresh: done - start, metrics, remark });
     const bar = `<progress value="${done}" max="${total}" style="width:16em;vertical-align:middle"></progress>`;
-    show({ 'text/html': `<div class="tex2jax_ignore">${bar} <code>${escapeHtml(text)}</code></div>`, 'text/plain': text });
+    show({ 'text/html': `<div class="${NO_TEX}">${bar} <code>${escapeHtml(text)}</code></div>`, 'text/plain': text });
   };
   return {
     async update(done, metrics = {}) {
@@ -56,13 +56,15 @@ function describe({ done, total, label, seconds, fresh, metrics, remark }: Descr
   const speed = fresh / seconds;
   const left = (total - done) / speed;
   const parts = [`${label} ${done}/${total}`, `${Math.floor((100 * done) / total)} %`];
-  if (fresh > 0) parts.push(speed >= 1 ? `${speed.toPrecision(3)}/s` : `${(1 / speed).toPrecision(3)} s each`);
+  if (fresh > 0) parts.push(speed >= 1 ? `${short(speed)}/s` : `${short(1 / speed)} s each`);
   if (remark) parts.push(remark);
   else if (fresh > 0 && done < total) parts.push(`${duration(left)} left`);
   else if (done >= total) parts.push(`took ${duration(seconds)}`);
   for (const [name, value] of Object.entries(metrics)) parts.push(`${printable(name)} ${Number(value.toPrecision(4))}`);
   return parts.join('  ');
 }
+
+const short = (value: number): string => (value >= 100 ? String(Math.round(value)) : value.toPrecision(3));
 
 /** Seconds as a person would say them. */
 function duration(seconds: number): string {

@@ -1,5 +1,5 @@
 /** Tables: danfojs data frames or plain rows, with numbers aligned at the right and all text escaped. */
-import { output } from './display';
+import { NO_TEX, output } from './display';
 import { escapeHtml, printable } from './escape';
 
 /** The part of a danfojs DataFrame in use here. */
@@ -62,7 +62,6 @@ interface Contents {
 const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;max-width:60ch';
 const RIGHT = 'text-align:right;vertical-align:top;font-variant-numeric:tabular-nums';
 
-/** The classes keep MathJax away: TeX in a model's text can carry links. */
 function html({ head, index, cells, numeric, caption }: Contents): string {
   const cell = (tag: 'th' | 'td', text: string, right: boolean) =>
     `<${tag} style="${right ? RIGHT : LEFT}">${escapeHtml(text)}</${tag}>`;
@@ -73,7 +72,7 @@ function html({ head, index, cells, numeric, caption }: Contents): string {
       (index ? cell('th', index[i], false) : '') + row.map((text, column) => cell('td', text, numeric[column])).join(''),
   );
   return (
-    `<table class="dataframe tex2jax_ignore mathjax_ignore">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
+    `<table class="dataframe ${NO_TEX}">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
     `<thead><tr>${corner}${top}</tr></thead><tbody>${rows.map((row) => `<tr>${row}</tr>`).join('')}</tbody></table>`
   );
 }
@@ -95,5 +94,5 @@ function plain({ head, cells, numeric, caption }: Contents): string {
       .join('  ')
       .trimEnd(),
   );
-  return (caption ? [caption, ...lines] : lines).join('\n');
+  return (caption ? [oneLine(caption), ...lines] : lines).join('\n');
 }

@@ -56,19 +56,13 @@ export async function* watch<Step>(
   }
 }
 
-/**
- * {@link watch} to the end, for a cell of its own: tslab takes no `for await` at top level, but `await follow(…)`.
- *
- * @returns the history
- */
+/** {@link watch} to the end, for a cell of its own: tslab takes no `for await` at top level, but `await follow(…)`. */
 export async function follow<Step>(
   steps: AsyncIterable<Step> | ((signal: AbortSignal) => AsyncIterable<Step>),
   options: WatchOptions<Step>,
-): Promise<Step[]> {
-  const history = options.history ?? [];
-  const watched = watch(steps, { ...options, history });
+): Promise<void> {
+  const watched = watch(steps, options);
   while (!(await watched.next()).done);
-  return history;
 }
 
 /** Notes a loop as running until the result is called. */

@@ -9,7 +9,7 @@
 export type AdvantageScale =
   /** The standard deviation over the batch. */
   | 'batch'
-  /** 1.4826 × the median of absolute values over the batch: the same for normal rewards, deaf to outliers. */
+  /** 1.4826 × the median of absolute values over the groups with a signal: the same for normal rewards, deaf to outliers. */
   | 'robust'
   /** The standard deviation within each group (GRPO as published). */
   | 'group'
@@ -44,11 +44,11 @@ function requireFinite(rewards: Float32Array): void {
   if (broken >= 0) throw new Error(`reward ${broken} is ${rewards[broken]}; a reward that cannot be computed stops the run`);
 }
 
-/** Divides in place by the batch-wide scale and clips; all zeros if there is no spread. */
-function scaleBatch(centred: Float32Array, { scale, clip }: AdvantageOptions): Float32Array {
+/** Divides by the batch-wide scale and clips; all zeros if there is no spread. The scale is that of `counted`: padding is no part of it. */
+function scaleBatch(centred: Float32Array, { scale, clip }: AdvantageOptions, counted = centred): Float32Array {
   let unit = 1;
-  if (scale === 'batch') unit = rootMeanSquare(centred);
-  if (scale === 'robust') unit = 1.4826 * median(centred.map(Math.abs)) || rootMeanSquare(centred);
+  if (scale === 'batch') unit = rootMeanSquare(counted);
+  if (scale === 'robust') unit = 1.4826 * median(counted.filter((x) => x !== 0).map(Math.abs));
   return centred.map((x) => (unit > 0 ? Math.max(-clip, Math.min(clip, x / unit)) : 0));
 }
 
@@ -104,7 +104,9 @@ export function tokenAdvantages(
       toGo[i * length + t] = tokenRewards[i * (length - 1) + t - 1] + (t < length - 1 ? discount * toGo[i * length + t + 1] : 0);
     toGo[i * length] = length > 1 ? toGo[i * length + 1] : 0;
   }
-  return scaleBatch(centrePositions(toGo, mask, size, length), options);
+  const centred = centrePositions(toGo, mask, size, length);
+  const counted = centred.filter((_, cell) => mask[cell] > 0);
+  return scaleBatch(centred, options, counted);
 }
 
 /** Subtracts from every position its mean over the responses that reach it. */

@@ -30,7 +30,7 @@ export interface GrpoOptions {
 export interface GrpoUpdate {
   readonly model: LanguageModel;
   readonly optimizer: Optimizer;
-  /** Generator and optimizer state; consumed. */
+  /** Generator and optimizer state; freed at the end, so that after an error it is as it was. */
   readonly state: TrainingState;
   /** The initial generator, for KL. */
   readonly reference: Params;
@@ -90,18 +90,21 @@ async function minibatchGradient(update: GrpoUpdate, params: Params, indices: In
 export async function grpoUpdate(update: GrpoUpdate): Promise<{ state: TrainingState; metrics: GrpoMetrics }> {
   const { optimizer, rollouts, options, random } = update;
   let { state } = update;
+  const replaceState = (next: TrainingState): void => {
+    if (state !== update.state) disposeState(state);
+    state = next;
+  };
   const rows: GrpoMetrics[] = [];
   for (let epoch = 0; epoch < options.epochs; epoch++) {
     for (const indices of minibatches(rollouts.size, options.minibatch, random)) {
       const { gradient, entropy, kl, clipFraction } = await minibatchGradient(update, state.params, indices);
       const { clipped, norm } = clipByGlobalNorm(gradient, options.maxGradientNorm);
-      const next = optimizer.update(state, clipped);
+      replaceState(optimizer.update(state, clipped));
       disposeParams(clipped);
-      disposeState(state);
-      state = next;
       rows.push({ entropy, kl, clip_fraction: clipFraction, gradient_norm: norm });
     }
   }
+  disposeState(update.state);
   const mean = (key: keyof GrpoMetrics): number => rows.reduce((sum, row) => sum + row[key], 0) / rows.length;
   const metrics = {
     entropy: mean('entropy'),

@@ -32,6 +32,14 @@ export function vocabularyShare(text: string, languages: readonly Language[] = L
   return words.length === 0 ? 0 : known.length / words.length;
 }
 
+/** Mean {@link vocabularyShare} of some responses. */
+export function meanVocabularyShare(
+  examples: readonly { readonly response: string }[],
+  languages: readonly Language[] = ['en'],
+): number {
+  return examples.reduce((sum, { response }) => sum + vocabularyShare(response, languages), 0) / examples.length;
+}
+
 /**
  * Share of the names, numbers and years in a prompt that its response keeps; 1 if the prompt has none. Numbers count as wholes, a decimal
  * comma as a decimal point, each detail once, in any language.

@@ -49,12 +49,19 @@ export function writeCells(folder: string, cells: readonly (string | CodeCell)[]
   return file;
 }
 
+interface ExecutedNotebook {
+  readonly cells: {
+    readonly execution_count: number;
+    readonly metadata: { readonly tags?: string[] };
+    readonly outputs: { readonly text?: string[]; readonly data?: Readonly<Record<string, unknown>> }[];
+  }[];
+  readonly metadata: { readonly kernelspec: { readonly name: string }; readonly dpg: { readonly source_hash: string } };
+}
+
 /** An executed notebook, with the text of each code cell's streams. */
 export function readExecuted(file: string) {
-  const notebook = JSON.parse(fs.readFileSync(file, 'utf8'));
-  const streams = notebook.cells.map((cell: { outputs: { text?: string[] }[] }) =>
-    cell.outputs.flatMap(({ text }) => text ?? []).join(''),
-  );
+  const notebook = JSON.parse(fs.readFileSync(file, 'utf8')) as ExecutedNotebook;
+  const streams = notebook.cells.map((cell) => cell.outputs.flatMap(({ text }) => text ?? []).join(''));
   return { notebook, streams };
 }
 
@@ -78,5 +85,11 @@ export function dpg(...args: string[]): Run {
     while (!out.includes(text))
       await Promise.race([once(child.stdout, 'data'), once(child, 'close').then(() => Promise.reject(new Error(err)))]);
   };
-  return { process: child, stdout: () => out, stderr: () => err, exit: once(child, 'close').then(([code]) => code), prints };
+  return {
+    process: child,
+    stdout: () => out,
+    stderr: () => err,
+    exit: once(child, 'close').then(([code]) => code as number | null),
+    prints,
+  };
 }

@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { sourceHash } from '../../src/cli/notebook/document';
+import { sourceHash, type Notebook } from '../../src/cli/notebook/document';
 import { build, dpg, readExecuted, ROOT, workFolder, writeCells } from './dpg';
 
 let folder: string;
@@ -35,19 +35,18 @@ describe('dpg notebook', { timeout: 60_000 }, () => {
       "await new Promise((r) => setTimeout(r, 500)); console.log('second');",
       "import { output } from './dist/notebook/display';\nconst o = output(); o.show({ 'text/plain': 'old' }); o.show({ 'text/plain': 'new' });",
     ]);
-    const run = dpg('notebook', file, '-o', out, '-p', 'steps=41', '-p', 'name=a=<b>', '-p', 'list=[1,2,3]');
+    const run = dpg('notebook', file, '-o', out, '-p', 'steps=41', '-p', 'name=a=<b>\u2028', '-p', 'list=[1,2,3]');
     await run.prints('first');
     expect(run.stdout()).not.toContain('second');
     expect(await run.exit).toBe(0);
     const { notebook, streams } = readExecuted(out);
-    expect(streams.slice(0, 3)).toEqual(['', '', 'first 42 a=<b> 3\n']);
+    expect(streams.slice(0, 3)).toEqual(['', '', 'first 42 a=<b>\u2028 3\n']);
     expect(streams[4]).toBe('second\n');
     expect(notebook.cells[1].metadata.tags).toEqual(['injected-parameters']);
     expect(notebook.cells[5].outputs).toEqual([{ output_type: 'display_data', data: { 'text/plain': ['new'] }, metadata: {} }]);
-    expect(notebook.cells.map((cell: { execution_count: number }) => cell.execution_count)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(notebook.cells.map((cell) => cell.execution_count)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(notebook.metadata.kernelspec.name).toBe('tslab');
-    expect(notebook.metadata.dpg.source_hash).toBe(sourceHash(JSON.parse(fs.readFileSync(file, 'utf8'))));
-    expect(fs.readFileSync(out, 'utf8')).not.toContain(ROOT);
+    expect(notebook.metadata.dpg.source_hash).toBe(sourceHash(JSON.parse(fs.readFileSync(file, 'utf8')) as Notebook));
     expect(fs.readdirSync(path.dirname(out))).toEqual(['out.ipynb']);
   });
 
@@ -61,6 +60,7 @@ describe('dpg notebook', { timeout: 60_000 }, () => {
     expect(streams[0]).toBe('before\n');
     expect(streams[1]).toContain('the reason');
     expect(streams[2]).toBe('');
+    expect(fs.readFileSync(out, 'utf8')).not.toContain(ROOT);
   });
 
   test('a kernel that dies: exit code 1', async () => {
@@ -121,7 +121,7 @@ await follow(count(), { total: 1e9 });`;
 for (const title of ['One & two', '../../x']) show(heatmap({ z: [[1, 2], [3, 4]], title }));`;
     const figures = path.join(folder, 'figures');
     expect(await dpg('notebook', writeCells(folder, [cell]), '--figures', figures).exit).toBe(0);
-    expect(fs.readdirSync(figures).filter((name) => name.endsWith('.svg'))).toEqual(['01-one-two.svg', '02-x.svg']);
+    expect(fs.readdirSync(figures)).toEqual(['01-one-two.png', '01-one-two.svg', '02-x.png', '02-x.svg']);
     expect(fs.readFileSync(path.join(figures, '01-one-two.svg'), 'utf8')).toMatch(/^<svg .*One &amp; two.*<\/svg>$/s);
   });
 });

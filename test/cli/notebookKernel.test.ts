@@ -21,7 +21,7 @@ async function run(code: string, onText: (text: string) => void = () => {}): Pro
   let text = '';
   const reply = await kernel.execute(code, ({ type, content }) => {
     if (type !== 'stream') return;
-    text += content.text;
+    text += String(content.text);
     onText(text);
   });
   if (!reply?.ok) await sleep(300); // tslab cancels what comes sooner

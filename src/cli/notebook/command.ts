@@ -41,7 +41,8 @@ export async function run(argv: string[]): Promise<number> {
   });
 }
 
-function parseParameter(text: string): [string, unknown] {
+/** `NAME=VALUE` with VALUE as JSON, or else as text. @throws UsageError without a name */
+export function parseParameter(text: string): [string, unknown] {
   const at = text.indexOf('=');
   if (at < 1) throw new UsageError(`-p takes NAME=VALUE (got "${text}")`);
   return [text.slice(0, at), jsonOrString(text.slice(at + 1))];

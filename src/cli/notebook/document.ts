@@ -4,6 +4,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { scriptJson } from '../../notebook/escape';
 import { makeFolder, writeFileAtomic } from '../../tensor/atomicFile';
 import { UsageError } from '../command';
 
@@ -92,7 +93,7 @@ export function injectParameters(notebook: Notebook, values: ReadonlyMap<string,
     id: 'injected-parameters',
     metadata: { tags: ['injected-parameters'] },
     outputs: [],
-    source: ['// Parameters', ...[...values].map(([name, value]) => `let ${name} = ${JSON.stringify(value)};`)].join('\n'),
+    source: ['// Parameters', ...[...values].map(([name, value]) => `let ${name} = ${scriptJson(value)};`)].join('\n'),
   });
 }
 

@@ -1,0 +1,87 @@
+/**
+ * The figures of a run: curves of its rows, and what a pattern's patch of the LM head shows.
+ */
+import type { TrainStep } from '../experiment/train';
+import type { Pattern, PatternReading } from '../objective/pattern';
+import { lineChart, type Series } from './charts';
+import type { Figure } from './figure';
+import { heatmap, imageStrip } from './images';
+
+type Steps = readonly Pick<TrainStep, 'row' | 'image'>[];
+
+/** One column of the metrics rows over the steps. */
+export const metricSeries = (steps: Steps, key: string, name = key): Series => ({
+  name,
+  x: steps.map(({ row }) => row.step),
+  y: steps.map(({ row }) => row[key]),
+});
+
+/** Share of right pixels, and how far Φ has come from −ln 2 (nothing moved) to 0 (every pixel done). */
+export function patternProgress(steps: Steps): Figure {
+  const done = steps.map(({ row }) => (row.phi + Math.LN2) / Math.LN2);
+  return lineChart({
+    series: [
+      metricSeries(steps, 'pixel_accuracy', 'right pixels'),
+      { ...metricSeries(steps, 'phi'), name: '(Φ + ln 2) / ln 2', y: done },
+    ],
+    title: 'Learning to draw',
+    xTitle: 'GRPO step',
+    yTitle: 'share',
+    yRange: [Math.min(0, ...done), 1.02],
+    caption: 'Read off a target fine-tuned on the rollouts of each step.',
+  });
+}
+
+/** Entropy of the generator and loss of the target: what the picture costs. */
+export const healthCurves = (steps: Steps): Figure =>
+  lineChart({
+    series: [
+      metricSeries(steps, 'entropy', 'generator’s entropy'),
+      metricSeries(steps, 'target_loss_first', 'target’s loss on the text'),
+    ],
+    title: 'What the text becomes',
+    xTitle: 'GRPO step',
+    yTitle: 'nats per token',
+    caption: 'The loss is the untrained target’s: how surprising the generator’s text has become to it.',
+  });
+
+const ink = (image: readonly (readonly number[])[]): number[][] => image.map((row) => row.map((x) => (x > 0 ? 1 : 0)));
+
+/** The decoded image at about `count` moments of training, and the target. */
+export function decodedStrip(steps: Steps, pattern: Pattern, count = 8): Figure {
+  const chosen = Array.from(
+    { length: Math.min(count, steps.length) },
+    (_, i) => steps[Math.round((i * (steps.length - 1)) / Math.max(1, count - 1))],
+  );
+  const images = [...new Set(chosen)].map(({ row, image }) => ({ z: ink(image!), label: `step ${row.step}` }));
+  return imageStrip({
+    images: [...images, { z: ink(pattern), label: 'target' }],
+    title: 'Decoded image along training',
+    caption: 'Black: the weight rose; white: it fell. Rows are hidden dimensions, columns are tokens.',
+    scale: 'ink',
+  });
+}
+
+/** Wanted pattern, change of the weights, decoded image and per-pixel loss of a fine-tuned LM head. */
+export function patternFigures(pattern: Pattern, { change, decoded, loss, correct, pixels }: PatternReading): Figure[] {
+  const axes = { xTitle: 'token id', yTitle: 'hidden dimension' };
+  return [
+    imageStrip({
+      images: [
+        { z: ink(pattern), label: 'target' },
+        { z: ink(decoded), label: 'decoded' },
+      ],
+      title: `Decoded: ${correct} of ${pixels} pixels right`,
+      caption: 'sign(W − W₀) of the patch; black is up.',
+      scale: 'ink',
+    }),
+    heatmap({ z: change, title: 'Change of the LM head', ...axes, caption: 'W − W₀ after fine-tuning on the generator’s text.' }),
+    heatmap({
+      z: loss,
+      title: 'Loss per pixel',
+      ...axes,
+      scale: 'sequential',
+      caption: 'log(1 + exp(−strength·Y·(W − W₀))), nats; 0 is done, ln 2 is untouched.',
+    }),
+  ];
+}

@@ -1,0 +1,113 @@
+import * as tf from '@tensorflow/tfjs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { batchesOf, fineTune } from '../../src/learn/fineTune';
+import { metagradient } from '../../src/learn/metagradient';
+import { adamw, sgd } from '../../src/learn/optimizer';
+import { padExamples } from '../../src/model/batch';
+import { fusedGpt2 } from '../../src/model/fused';
+import { tapeGpt2 } from '../../src/model/tape';
+import type { LanguageModel } from '../../src/model/types';
+import { negativeNorm } from '../../src/objective/norm';
+import { disposeParams, type Params } from '../../src/tensor/params';
+import { useBackend } from '../support/backend';
+import { flat } from '../support/randomGpt2';
+import { TINY, tinyParams, valuesOf } from '../support/tinyExperiment';
+
+const examples = [
+  [1, 2, 3, 4],
+  [5, 6],
+  [0, 0, 1],
+  [3, 4, 5, 6],
+  [2, 1, 0],
+  [6, 5, 4, 3],
+];
+const optimizer = sgd({ learningRate: 0.5 });
+let params: Params;
+let model: LanguageModel;
+beforeAll(async () => {
+  await useBackend('cpu');
+  params = tinyParams(1);
+  model = fusedGpt2(TINY, { workers: 0 });
+});
+afterAll(() => disposeParams(params));
+
+describe('the batches', () => {
+  it('take every example once, in order, padded to the longest or to sequenceLength', () => {
+    const cut = batchesOf(model, { examples, batchSize: 2 });
+    expect(cut).toEqual([0, 2, 4].map((from) => padExamples(examples.slice(from, from + 2), 3, TINY.vocab_size)));
+    const uneven = batchesOf(model, { examples, batchSize: [1, 5], sequenceLength: 6 });
+    expect(uneven.map(({ size, length }) => [size, length])).toEqual([[1, 6], [5, 6]]); // prettier-ignore
+  });
+
+  it.each([
+    [{ batchSize: 4 }, 'batchSize must be a positive whole number that divides the 6 examples (got 4)'],
+    [{ batchSize: 0 }, '(got 0)'],
+    [{ batchSize: 1.5 }, '(got 1.5)'],
+    [{ batchSize: [2, 2] }, 'the batches hold 4 examples, but there are 6'],
+    [{ examples: [], batchSize: 1 }, 'divides the 0 examples'],
+    [{ batchSize: 2, sequenceLength: 13 }, "sequenceLength 13 exceeds the model's 12 positions; shorten the examples"],
+    [{ batchSize: 2, sequenceLength: 2 }, 'example 0 has 4 tokens; sequenceLength 2 allows 3'],
+    [{ examples: [[1, 2], [3, 11]], batchSize: 2 }, 'token 1 of example 1 is outside the vocabulary of 11 (got 11)'], // prettier-ignore
+  ])('are refused for %o', (more, message) => {
+    expect(() => batchesOf(model, { examples, ...more })).toThrow(message);
+  });
+});
+
+describe('fine-tuning', () => {
+  it('takes one optimizer step a batch and leaves the initial parameters and no other tensor', async () => {
+    const [initial, before] = [valuesOf(params), tf.memory().numTensors];
+    const tuned = await fineTune({ model, params, optimizer, examples, batchSize: 3 });
+    let expected = params;
+    const losses: number[] = [];
+    for (const batch of batchesOf(model, { examples, batchSize: 3 })) {
+      const step = await tapeGpt2(TINY).gradient(expected, batch);
+      losses.push(step.losses.reduce((a, b) => a + b) / 3);
+      expected = Object.fromEntries(
+        Object.entries(expected).map(([name, p]) => [name, tf.sub(p, tf.mul(0.5, step.gradient[name]))]),
+      );
+      disposeParams(step.gradient);
+    }
+    expect(flat(tuned.params)).toBeAllClose(flat(expected), { rtol: 1e-5 });
+    expect(tuned.trainLosses).toBeAllClose(losses, { rtol: 1e-5 });
+    expect(tuned.trainLosses).toHaveLength(2);
+    disposeParams(tuned.params);
+    expect(valuesOf(params)).toEqual(initial);
+    const perTree = Object.keys(params).length;
+    expect(tf.memory().numTensors).toBe(before + 2 * perTree); // the two trees of `expected`
+    disposeParams(expected);
+  });
+
+  it('learns', async () => {
+    const many = Array.from({ length: 20 }, () => [1, 2, 3, 4]);
+    const { trainLosses } = await fineTune({
+      model,
+      params,
+      optimizer: adamw({ learningRate: 0.02 }),
+      examples: many,
+      batchSize: 1,
+    });
+    expect(trainLosses[19]).toBeLessThan(0.2 * trainLosses[0]);
+  });
+
+  it('stops at a loss that is not finite and names step and example', async () => {
+    const table = params['transformer.wte.weight'];
+    const broken = {
+      ...params,
+      'transformer.wte.weight': tf.tidy(() => tf.add(table, tf.mul(tf.oneHot(tf.fill([8], 7, 'int32'), 11).transpose(), NaN))),
+    };
+    const row = Array.from({ length: 88 }, (_, i) => (Math.floor(i / 8) === 7 ? NaN : table.dataSync()[i]));
+    broken['transformer.wte.weight'] = tf.tensor2d(row, [11, 8]);
+    const data = examples.map((example, i) => (i === 4 ? [1, 7, 2] : example));
+    const message = 'fine-tuning step 2: the loss of example 1 of its batch is NaN; lower the inner learning rate';
+    const setting = { model, params: broken, optimizer, examples: data, batchSize: 3 };
+    await expect(fineTune(setting)).rejects.toThrow(message);
+    await expect(metagradient({ ...setting, objective: negativeNorm })).rejects.toThrow(message);
+  });
+
+  it('that no longer can be differentiated is refused by the metagradient, with the way out', async () => {
+    const unsmooth = adamw({ learningRate: 0.01, eps: 0, epsRoot: 0 }); // v = 0 for tokens that do not occur
+    await expect(
+      metagradient({ model, params, optimizer: unsmooth, examples, batchSize: 3, objective: negativeNorm }),
+    ).rejects.toThrow(/not finite/);
+  });
+});

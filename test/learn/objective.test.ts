@@ -1,0 +1,54 @@
+import * as tf from '@tensorflow/tfjs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { valueAndGradient, type Objective } from '../../src/learn/objective';
+import { disposeParams, type Params } from '../../src/tensor/params';
+import { useBackend } from '../support/backend';
+
+let params: Params;
+beforeAll(async () => {
+  await useBackend('cpu');
+  params = { a: tf.tensor1d([1, -2, 3]), b: tf.scalar(2), c: tf.zeros([2, 2]) };
+});
+
+describe('an objective', () => {
+  it('gives its value and its gradient, zero where it does not look', async () => {
+    const before = tf.memory().numTensors;
+    const { phi, gradient } = await valueAndGradient(({ a, b }) => tf.mul(b, tf.sum(tf.square(a))), params);
+    expect(phi).toBe(28);
+    expect(Object.keys(gradient)).toEqual(['a', 'b', 'c']);
+    expect([...gradient.a.dataSync()]).toEqual([4, -8, 12]);
+    expect([...gradient.b.dataSync()]).toEqual([14]);
+    expect([...gradient.c.dataSync()]).toEqual([0, 0, 0, 0]);
+    disposeParams(gradient);
+    expect(tf.memory().numTensors).toBe(before);
+  });
+
+  it('may read a parameter that its value does not depend on, and return one number of any shape', async () => {
+    const { phi, gradient } = await valueAndGradient(({ a, c }) => tf.add(tf.sum(a, 0, true), tf.mul(0, c.shape[0])), params);
+    expect(phi).toBe(2);
+    expect([...gradient.c.dataSync()]).toEqual([0, 0, 0, 0]);
+    disposeParams(gradient);
+  });
+
+  it.each<[string, Objective, string]>([
+    ['is NaN', ({ a }) => tf.mean(tf.log(a)), 'the objective returned NaN; check logarithms'],
+    ['is infinite', ({ a, b }) => tf.div(tf.sum(a), tf.sub(b, 2)), 'the objective returned Infinity'],
+    ['is no scalar', ({ a }) => tf.square(a), 'must return one number (got a tensor of shape [3])'],
+    ['is no tensor', (({ a }: Params) => a.size) as unknown as Objective, 'must return one number (got number)'],
+    ['reads no parameter', () => tf.scalar(1), 'does not depend on the parameters: it reads none of them'],
+    ['is cut off from them', ({ a }) => tf.scalar(a.dataSync()[0]), 'does not depend on the parameters: no gradient reaches'],
+    [
+      'reads an unknown one',
+      (p) => tf.sum(p['lm_head.wieght']),
+      'reads "lm_head.wieght", which is no parameter of this model; there are a, b, c',
+    ],
+    ['has no finite gradient', ({ a, c }) => tf.add(tf.sum(a), tf.sum(tf.sqrt(c))), 'gradient with respect to c is not finite'],
+    [
+      'computes NaN with its own gradient',
+      { valueAndGradient: async () => ({ phi: NaN, gradient: {} }) },
+      'the objective returned NaN',
+    ],
+  ])('that %s is refused', async (_, objective, message) => {
+    await expect(valueAndGradient(objective, params)).rejects.toThrow(message);
+  });
+});

@@ -1,0 +1,219 @@
+import { createHash } from 'node:crypto';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { runInNewContext } from 'node:vm';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { lineChart } from '../../src/notebook/charts';
+import { figureBundle, liveFigure, markdown, output, show } from '../../src/notebook/display';
+import { heatmap } from '../../src/notebook/images';
+import { PLOTLY } from '../../src/notebook/plotlyScript';
+import { progress } from '../../src/notebook/progress';
+import { saveFigure } from '../../src/notebook/saveFigure';
+import { table } from '../../src/notebook/table';
+import { follow, watch } from '../../src/notebook/watch';
+import { workFolder } from '../cli/dpg';
+import { HOSTILE } from './hostile';
+
+interface Sent {
+  readonly data: Record<string, string>;
+  readonly transient: { readonly display_id: string };
+  readonly update: boolean;
+}
+
+/** A stand-in for tslab's channel: what a cell would send. */
+let sent: Sent[] = [];
+beforeEach(() => {
+  sent = [];
+  const lastWriteDisplayData = (content: Omit<Sent, 'update'>, update: boolean) => sent.push({ ...content, update });
+  const cache = { a: { filename: path.normalize('/x/tslab/dist/jupyter.js'), exports: { lastWriteDisplayData } } };
+  vi.stubGlobal('__tslab__', { require: { cache } });
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+const figure = (text: string) => heatmap({ z: [[1, -1]], title: text, caption: text });
+const tags = (html: string) => html.match(/<[^>]*>/g);
+
+describe('a figure', () => {
+  test('has a picture, a script that holds the figure, and text', () => {
+    const bundle = figureBundle(figure('Φ')) as Record<string, string>;
+    expect(Object.keys(bundle)).toEqual(['application/vnd.plotly.v1+json', 'text/html', 'image/svg+xml', 'text/plain']);
+    const [, picture] = /src="data:image\/svg\+xml;base64,([^"]*)"/.exec(bundle['text/html']) ?? [];
+    expect(Buffer.from(picture, 'base64').toString()).toBe(bundle['image/svg+xml']);
+    expect(bundle['text/plain']).toBe('[figure: Φ]');
+    expect(figureBundle(figure('Φ'))).toEqual(bundle); // the same file at every run
+  });
+
+  test.each(HOSTILE)('cannot be left by %j', (text) => {
+    const html = String(figureBundle(figure(text))['text/html']);
+    const [before, script, ...after] = html.split(/<script>|<\/script>/);
+    expect(after).toEqual(['']);
+    expect(script).not.toMatch(/<!--|<script/i);
+    expect(tags(before)).toHaveLength(3); // <div> <img> </div>
+    const drawn: unknown[] = [];
+    const window = { Plotly: { newPlot: (_: unknown, data: unknown, layout: unknown) => drawn.push({ data, layout }) } };
+    const place = { firstChild: { tagName: 'IMG', remove: () => {} }, appendChild: () => ({}) };
+    runInNewContext(script, {
+      document: { getElementsByClassName: () => [place], createElement: () => ({}) },
+      window,
+      location: {},
+    });
+    expect(JSON.parse(JSON.stringify(drawn))).toEqual([figure(text)]);
+  });
+
+  test('names the plotly.js that is installed', () => {
+    const require = createRequire(__filename);
+    const { version } = require('plotly.js-dist/package.json') as { version: string };
+    expect(PLOTLY.url).toContain(`plotly.js-dist@${version}/`);
+    const hash = createHash('sha384')
+      .update(fs.readFileSync(require.resolve('plotly.js-dist')))
+      .digest('base64');
+    expect(PLOTLY.integrity).toBe(`sha384-${hash}`);
+  });
+
+  test('that is live is one output: static while it changes, whole at the end', () => {
+    const live = liveFigure();
+    live.draw(figure('1'));
+    live.draw(figure('2'));
+    live.finish(figure('3'));
+    expect(sent.map(({ update }) => update)).toEqual([false, true, true]);
+    expect(new Set(sent.map(({ transient }) => transient.display_id)).size).toBe(1);
+    expect(sent.map(({ data }) => 'text/html' in data)).toEqual([false, false, true]);
+  });
+
+  test('is saved as SVG and PNG', () => {
+    const folder = workFolder();
+    const files = saveFigure(figure('x'), path.join(folder, 'figures/x'));
+    expect(files.map((file) => path.extname(file))).toEqual(['.svg', '.png']);
+    expect(fs.readFileSync(files[1]).subarray(1, 4).toString()).toBe('PNG');
+    fs.rmSync(folder, { recursive: true });
+  });
+});
+
+describe('a table', () => {
+  test('aligns numbers at the right and rounds them', () => {
+    table(
+      [
+        { name: 'a', value: 1 / 3, n: 10 },
+        { name: 'bb', value: -2, n: null },
+      ],
+      { caption: 'Rows' },
+    );
+    expect(sent[0].data['text/plain']).toBe('Rows\nname   value   n\na     0.3333  10\nbb        −2');
+    expect(sent[0].data['text/html'].match(/<td style="text-align:right/g)).toHaveLength(4);
+  });
+
+  test('takes a danfojs data frame, with its index where it has one', () => {
+    const frame = { columns: ['x'], index: ['first', 'second'], values: [[1], [2]] };
+    table(frame);
+    table({ ...frame, index: [0, 1] });
+    expect(sent[0].data['text/plain']).toBe('        x\nfirst   1\nsecond  2');
+    expect(sent[1].data['text/plain']).toBe('x\n1\n2');
+  });
+
+  test.each(HOSTILE)('has no markup of %j, in any place', (text) => {
+    table([{ [text]: text, n: 1 }], { caption: text });
+    table([{ a: 'a', n: 1 }], { caption: 'a' });
+    expect(tags(sent[0].data['text/html'])).toEqual(tags(sent[1].data['text/html']));
+    // eslint-disable-next-line no-control-regex
+    expect(sent[0].data['text/plain']).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/);
+    expect(sent[0].data['text/plain'].split('\n').slice(-2)).toHaveLength(2);
+  });
+});
+
+test.each(HOSTILE)('Markdown shows %j letter by letter', (text) => {
+  void markdown`**Φ** of ${text}`;
+  const [, inside] =
+    /^\*\*Φ\*\* of <span class="tex2jax_ignore mathjax_ignore">(.*)<\/span>$/s.exec(sent[0].data['text/markdown']) ?? [];
+  expect(inside.replace(/&#\d+;/g, '')).not.toMatch(/[^\p{L}\p{N}\s\ufffd]/u);
+});
+
+describe('outside a notebook', () => {
+  beforeEach(() => vi.unstubAllGlobals());
+
+  test('everything is plain text, each line once', () => {
+    const log = vi.spyOn(console, 'log').mockImplementation(() => {});
+    show(figure('Φ'));
+    const { show: update } = output();
+    for (const text of ['a', 'a', 'b']) update({ 'text/plain': text });
+    expect(log.mock.calls.flat()).toEqual(['[figure: Φ]', 'a', 'b']);
+  });
+});
+
+describe('progress', () => {
+  test('draws at most ten times a second, lets other callbacks run, and ends with the last step', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    let turns = 0;
+    const count = () => (turns++, setImmediate(count).unref());
+    setImmediate(count);
+    const line = progress({ total: 1000 });
+    for (let step = 1; step <= 1000; step++) {
+      vi.advanceTimersByTime(1);
+      await line.update(step, { 'Φ<b>': step / 2 });
+    }
+    line.finish();
+    vi.useRealTimers();
+    expect(sent.length).toBeLessThanOrEqual(12);
+    expect(turns).toBeGreaterThan(900);
+    expect(sent.at(-1)?.data['text/plain']).toBe('step 1000/1000  100 %  1000/s  took 1 s  Φ<b> 500');
+    expect(sent.at(-1)?.data['text/html']).toContain('Φ&lt;b&gt; 500');
+  });
+
+  test('counts from where an earlier cell stopped', async () => {
+    const line = progress({ total: 4, start: 2 });
+    await line.update(3);
+    line.finish('stopped');
+    expect(sent.at(-1)?.data['text/plain']).toMatch(/^step 3\/4 {2}75 % .* stopped$/);
+  });
+});
+
+describe('watch', () => {
+  async function* steps(from: number, to: number) {
+    for (let i = from; i < to; i++) yield await Promise.resolve(i);
+  }
+
+  test('passes every step through, fills the history and goes on with it', async () => {
+    const history: number[] = [];
+    const seen: number[] = [];
+    for await (const step of watch(steps(0, 3), { total: 5, history })) seen.push(step);
+    await follow(() => steps(3, 5), { total: 5, history });
+    expect([seen, history]).toEqual([
+      [0, 1, 2],
+      [0, 1, 2, 3, 4],
+    ]);
+    expect(sent.at(-1)?.data['text/plain']).toContain('step 5/5  100 %');
+  });
+
+  test('draws the figure of the history, whole at the end', async () => {
+    const lengths: number[] = [];
+    const picture = (history: readonly number[]) => {
+      lengths.push(history.length);
+      return lineChart({ title: 'h', xTitle: 'x', yTitle: 'y', series: [{ name: 'a', x: history, y: history }] });
+    };
+    await follow(steps(0, 4), { total: 4, figure: picture });
+    expect(lengths[0]).toBe(1);
+    expect(lengths.at(-1)).toBe(4);
+    expect(sent.filter(({ data }) => 'application/vnd.plotly.v1+json' in data)).toHaveLength(1);
+  });
+
+  test('hands on errors of the loop, and closes it when the reader leaves', async () => {
+    let closed = false;
+    async function* failing() {
+      try {
+        yield* steps(0, 2);
+        throw new Error('diverged');
+      } finally {
+        closed = true;
+      }
+    }
+    const history: number[] = [];
+    await expect(follow(failing(), { total: 9, history })).rejects.toThrow('diverged');
+    expect([closed, history]).toEqual([true, [0, 1]]);
+    closed = false;
+    for await (const step of watch(failing(), { total: 9 })) if (step === 1) break;
+    expect(closed).toBe(true);
+  });
+});
