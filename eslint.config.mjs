@@ -15,6 +15,8 @@ export default tseslint.config(
       '@typescript-eslint/require-await': 'off', // interfaces are async where the other engine is
       '@typescript-eslint/no-require-imports': 'off', // optional packages are loaded where they are needed
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true, allowArray: true }],
+      '@typescript-eslint/no-unnecessary-type-assertion': 'off', // tfjs infers every shape from its context
+      '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
       'max-lines': ['error', 350],
       'max-lines-per-function': ['error', { max: 50, skipBlankLines: true, skipComments: true }],
     },

@@ -34,10 +34,14 @@ export { patternExperiment, qrCode, sixtySeven, type PatternExperiment } from '.
 export { newRun, record, resumedRun, type Run } from './experiment/record';
 export { startTraining, train, type Experiment, type TrainerState, type TrainStep } from './experiment/train';
 export { validate, validateControl, type Validation } from './experiment/validate';
-export { output, show, markdown, figureBundle } from './notebook/display';
+export { output, show, markdown, figureBundle, liveFigure } from './notebook/display';
+export type { Figure } from './notebook/figure';
+export { methodColor } from './notebook/color';
+export { progress } from './notebook/progress';
+export { saveFigure } from './notebook/saveFigure';
 export { lineChart, type Series } from './notebook/charts';
 export { grid, heatmap, imageStrip } from './notebook/images';
 export { table } from './notebook/table';
-export { follow, watch } from './notebook/watch';
+export { follow, watch, type WatchOptions } from './notebook/watch';
 export { stopSignal } from './notebook/interrupt';
-export { decodedStrip, healthCurves, metricSeries, patternFigures, patternProgress } from './notebook/runFigures';
+export { compare, decodedStrip, healthCurves, metricSeries, patternFigures, patternProgress } from './notebook/runFigures';

@@ -1,14 +1,31 @@
 #!/usr/bin/env node
 /** `dpg`: dispatches to its commands. */
 import { UsageError, type Command } from './command';
+import * as config from './config';
 import * as doctor from './doctor';
+import * as exporting from './export';
 import * as kernel from './kernel';
+import * as metagradient from './metagradient';
 import * as notebook from './notebook/command';
+import * as notebooks from './notebooks';
 import * as pretrain from './pretrain';
+import * as runs from './runs';
 import * as start from './start';
 import * as train from './train';
 
-const commands: readonly Command[] = [start, train, notebook, pretrain, kernel, doctor];
+const commands: readonly Command[] = [
+  start,
+  train,
+  notebook,
+  notebooks,
+  runs,
+  exporting,
+  metagradient,
+  config,
+  pretrain,
+  kernel,
+  doctor,
+];
 
 const overview = (): string => {
   const width = Math.max(...commands.map(({ name }) => name.length));
@@ -20,6 +37,10 @@ const overview = (): string => {
 const isUsageError = (error: unknown): error is Error =>
   error instanceof UsageError ||
   (error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS'));
+
+/** Errors with a message for the user; any other kind is a defect of ours, and its stack tells where. */
+const speaksForItself = (error: unknown): error is Error =>
+  error instanceof Error && (error.name === 'Error' || error.name === 'RangeError');
 
 async function main([name, ...argv]: string[]): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h') return print(overview());
@@ -38,7 +59,7 @@ main(process.argv.slice(2)).then(
   (code) => (process.exitCode = code),
   (error: unknown) => {
     if (isUsageError(error)) console.error(`dpg: ${error.message.split('\n')[0]}`);
-    else console.error(error);
+    else console.error(speaksForItself(error) ? `dpg: ${error.message}` : error);
     process.exitCode = isUsageError(error) ? 2 : 1;
   },
 );

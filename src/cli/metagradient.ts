@@ -54,7 +54,12 @@ function parseArguments(argv: string[]): Arguments {
   if (positionals.length) throw new UsageError(`dpg metagradient takes no "${positionals[0]}"; see dpg metagradient --help`);
   if (!model || !spec) throw new UsageError('dpg metagradient needs --model DIR and --spec CASES.json');
   if (!ENGINES.includes(engine)) throw new UsageError(`--engine must be fused or tape (got "${engine}")`);
-  return { model, spec, out, options: { engine: engine as EngineOptions['engine'], workers: wholeNumber('--workers', workers, [0, 64]) } };
+  return {
+    model,
+    spec,
+    out,
+    options: { engine: engine as EngineOptions['engine'], workers: wholeNumber('--workers', workers, [0, 64]) },
+  };
 }
 
 /** Runs the command; see `help` for the exit code. */

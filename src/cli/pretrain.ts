@@ -5,7 +5,7 @@ import { DATA } from '../experiment/actor';
 import { makeSmallModel, SMALL_MODELS, type PretrainingReport } from '../experiment/smallModels';
 import { writeFileAtomic } from '../tensor/atomicFile';
 import { describeBackend, startBackend } from '../tensor/backend';
-import { UsageError } from './command';
+import { UsageError, wholeNumber } from './command';
 
 export const name = 'pretrain';
 export const summary = 'make the small models of data/ again';
@@ -27,9 +27,7 @@ export async function run(argv: string[]): Promise<number> {
     throw new UsageError(
       `no small model is called "${unknown}"; there are ${SMALL_MODELS.map((model) => model.name).join(', ')}`,
     );
-  const steps = values.steps === undefined ? undefined : Number(values.steps);
-  if (steps !== undefined && !(Number.isInteger(steps) && steps > 0))
-    throw new UsageError(`--steps must be a positive whole number (got ${values.steps})`);
+  const steps = values.steps === undefined ? undefined : wholeNumber('--steps', values.steps, [1, 1e9]);
   console.log(describeBackend(await startBackend()));
   const out = values.out ?? DATA;
   for (const recipe of SMALL_MODELS.filter((model) => positionals.length === 0 || positionals.includes(model.name))) {
@@ -46,7 +44,7 @@ export async function run(argv: string[]): Promise<number> {
   return 0;
 }
 
-/** The validation loss beside the checkpoint. */
-function writeReport(out: string, { seconds: _, ...report }: PretrainingReport): void {
-  writeFileAtomic(path.join(out, `${report.name}.json`), `${JSON.stringify(report, null, 2)}\n`);
+/** The validation loss beside the checkpoint; without the seconds, so that the same weights give the same file. */
+function writeReport(out: string, report: PretrainingReport): void {
+  writeFileAtomic(path.join(out, `${report.name}.json`), `${JSON.stringify({ ...report, seconds: undefined }, null, 2)}\n`);
 }

@@ -1,7 +1,7 @@
 /** `dpg start` (`npm start`): the "67" notebook, run headless into a run folder. */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { UsageError } from './command';
+import { UsageError, wholeNumber } from './command';
 import { parseParameter } from './notebook/command';
 import { runNotebook } from './notebook/run';
 import { terminal } from './notebook/terminal';
@@ -29,9 +29,7 @@ const NOTEBOOK = '02-sixty-seven.ipynb';
 export async function run(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
   if (positionals.length) throw new UsageError(`dpg start takes no "${positionals[0]}"; see dpg start --help`);
-  const seed = Number(values.seed);
-  if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31))
-    throw new UsageError(`--seed must be a whole number from 0 to 2^31 - 1 (got ${values.seed})`);
+  const seed = wholeNumber('--seed', values.seed, [0, 2 ** 31 - 1]);
   const folder = path.join(ROOT, 'runs', `sixty-seven-seed${seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
   const code = await runNotebook({
     file: path.join(ROOT, 'notebooks', NOTEBOOK),

@@ -1,23 +1,30 @@
 /** `dpg train`: runs an experiment into a run folder. */
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { configKeys, type ConfigInput } from '../experiment/config';
 import { EXPERIMENTS } from '../experiment/experiments';
-import { newRun, record, resumedRun, type Run } from '../experiment/record';
-import { readRun } from '../experiment/runFolder';
+import { modelFolders, newRun, record, resumedRun, type Run } from '../experiment/record';
+import { readMetrics, readRun, type MetricsRow } from '../experiment/runFolder';
 import type { Experiment } from '../experiment/train';
 import { validate } from '../experiment/validate';
+import type { ModelFolders } from '../experiment/weightSpace';
 import { describeBackend, startBackend } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
-import { UsageError } from './command';
+import { asUsage, readJson, UsageError } from './command';
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const KEYS = configKeys();
 
+const KEY_HELP = KEYS.map(({ key, range, default: value, paper, description }) => {
+  const notes = [range, `default ${String(value)}`, ...(paper ? [`paper: ${paper}`] : [])];
+  return `      --${kebab(key).padEnd(20)} ${description} (${notes.join('; ')})`;
+});
+
 export const name = 'train';
 export const summary = 'train a generator by DPG';
-export const help = `dpg train EXPERIMENT [--KEY VALUE]… [--config FILE.json] [--out DIR] [--resume DIR] [--json]
+export const help = `dpg train EXPERIMENT [--KEY VALUE]… [--config FILE.json] [--out DIR] [--json]
+dpg train EXPERIMENT --resume DIR [--json]
 
 EXPERIMENT is one of ${Object.keys(EXPERIMENTS).join(', ')}.
 
@@ -28,8 +35,8 @@ EXPERIMENT is one of ${Object.keys(EXPERIMENTS).join(', ')}.
       --target DIR      Hugging Face folder of the target
       --json            one JSON object per step on stdout, then the summary
 
-Configuration keys (range; default; the paper's value):
-${KEYS.map(({ key, range, default: value, paper, description }) => `  --${kebab(key)}  ${description} (${range}; ${String(value)}${paper ? `; paper: ${paper}` : ''})`).join('\n')}
+Configuration keys; an experiment may have other defaults, which config.json of the run shows:
+${KEY_HELP.join('\n')}
 
 Ctrl-C ends the run after its current step, with a checkpoint; --resume goes on.
 Exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted.`;
@@ -54,96 +61,124 @@ function parseValue(text: string): unknown {
 }
 
 function readConfigFile(file: string): ConfigInput {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as ConfigInput;
-  } catch (error) {
-    throw new UsageError(`--config ${file}: ${(error as Error).message.split('\n')[0]}`);
-  }
+  const json = readJson('--config', file);
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new UsageError(`--config ${file}: a configuration is an object of keys`);
+  return json;
 }
 
-/** The configuration keys of a run that is resumed. */
-function savedConfig(folder: string): ConfigInput {
-  const { experiment: _, ...config } = readRun(folder).config;
-  return config;
-}
-
+/** What the command line asks for. */
 interface Arguments {
   readonly experiment: string;
   readonly input: ConfigInput;
-  readonly values: Partial<Record<'out' | 'resume' | 'generator' | 'target', string>> & { json?: boolean };
+  readonly models: ModelFolders;
+  readonly out?: string;
+  /** The run folder to go on with. */
+  readonly resume?: string;
+  readonly json: boolean;
 }
+
+type Values = Readonly<Record<string, string | boolean | undefined>>;
+const text = (values: Values, option: string): string | undefined => values[option] as string | undefined;
 
 function parseArguments(argv: string[]): Arguments {
   const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
-  const given = values as Record<string, string | boolean | undefined>;
-  if (positionals.length !== 1 || !(positionals[0] in EXPERIMENTS))
+  const [experiment] = positionals;
+  if (positionals.length !== 1 || !Object.hasOwn(EXPERIMENTS, experiment))
     throw new UsageError(
       `dpg train takes one EXPERIMENT of ${Object.keys(EXPERIMENTS).join(', ')} (got ${positionals.join(' ') || 'none'})`,
     );
-  const flags = KEYS.filter(({ key }) => given[kebab(key)] !== undefined).map(({ key }) => [
-    key,
-    parseValue(given[kebab(key)] as string),
-  ]);
-  const file = given.config ? readConfigFile(given.config as string) : {};
-  if (given.resume && (flags.length || given.config || given.out))
-    throw new UsageError('--resume goes on with the configuration of the run; leave out the other keys');
-  const input = given.resume ? savedConfig(given.resume as string) : { ...file, ...(Object.fromEntries(flags) as ConfigInput) };
-  return { experiment: positionals[0], input, values: given };
+  return {
+    experiment,
+    json: values.json === true,
+    ...(values.resume !== undefined ? resumeArguments(values) : newArguments(values)),
+  };
 }
 
-async function makeExperiment({ experiment, input, values }: Arguments): Promise<Experiment> {
+function newArguments(values: Values): Omit<Arguments, 'experiment' | 'json'> {
+  const file = text(values, 'config');
+  const flags = KEYS.filter(({ key }) => values[kebab(key)] !== undefined).map(({ key }) => [
+    key,
+    parseValue(text(values, kebab(key))!),
+  ]);
+  const models = { generator: text(values, 'generator'), target: text(values, 'target') };
+  for (const [option, folder] of Object.entries(models))
+    if (folder !== undefined && !existsSync(folder)) throw new UsageError(`--${option} ${folder}: there is no such folder`);
+  const input = { ...(file === undefined ? {} : readConfigFile(file)), ...(Object.fromEntries(flags) as ConfigInput) };
+  return { input, models, out: text(values, 'out') };
+}
+
+/** A run goes on with what it began with. */
+function resumeArguments(values: Values): Omit<Arguments, 'experiment' | 'json'> {
+  const other = Object.keys(values).find((option) => option !== 'resume' && option !== 'json');
+  if (other) throw new UsageError(`--resume goes on with the configuration of the run; leave out --${other}`);
+  const resume = text(values, 'resume')!;
+  const saved = asUsage('--resume', () => readRun(resume));
+  const input = Object.fromEntries(Object.entries(saved.config).filter(([key]) => key !== 'experiment'));
+  return { input, models: modelFolders(saved), resume };
+}
+
+async function makeExperiment({ experiment, input, models }: Arguments): Promise<Experiment> {
   try {
-    return await EXPERIMENTS[experiment](input, { generator: values.generator, target: values.target });
+    return await EXPERIMENTS[experiment](input, models);
   } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(error.message);
+    if (error instanceof RangeError) throw new UsageError(error.message.replaceAll('\n', '; '));
     throw error;
   }
 }
 
-/** Runs the steps, printing one line each. */
+function describeStep({ step, phi, pixel_accuracy, entropy, seconds }: MetricsRow, { config }: Experiment): string {
+  const accuracy = pixel_accuracy === undefined ? '' : `  pixels ${(100 * pixel_accuracy).toFixed(1)} %`;
+  return `step ${step}/${config.steps}  Φ ${phi.toFixed(4)}${accuracy}  entropy ${entropy.toFixed(2)}  ${seconds.toFixed(2)} s`;
+}
+
+/** Runs the steps, printing one line each; false if Ctrl-C ended them. */
 async function runSteps(experiment: Experiment, run: Run, json: boolean): Promise<boolean> {
   const stop = new AbortController();
   const onInterrupt = (): void => stop.abort();
   process.once('SIGINT', onInterrupt);
-  for await (const { row } of record(experiment, run, { signal: stop.signal })) {
-    const accuracy = row.pixel_accuracy === undefined ? '' : `  pixels ${(100 * row.pixel_accuracy).toFixed(1)} %`;
-    console.log(
-      json
-        ? JSON.stringify(row)
-        : `step ${row.step}/${experiment.config.steps}  Φ ${row.phi.toFixed(4)}${accuracy}  entropy ${row.entropy.toFixed(2)}  ${row.seconds.toFixed(2)} s`,
-    );
-  }
+  for await (const { row } of record(experiment, run, { signal: stop.signal }))
+    console.log(json ? JSON.stringify(row) : describeStep(row, experiment));
   process.off('SIGINT', onInterrupt);
-  return stop.signal.aborted;
+  return !stop.signal.aborted;
+}
+
+/** Validates on held-out prompts and writes the summary. */
+async function finish(experiment: Experiment, { folder, state }: Run, json: boolean): Promise<void> {
+  const { phi, metrics, examples, tuned } = await validate(experiment, state.training.params);
+  disposeParams(tuned);
+  const seconds = readMetrics(folder.path).reduce((sum, row) => sum + row.seconds, 0);
+  const result = {
+    experiment: experiment.name,
+    seed: experiment.config.seed,
+    steps: state.step,
+    seconds,
+    held_out: { phi, ...metrics },
+  };
+  folder.writeSummary({ ...result, examples: examples.slice(0, 10) });
+  console.log(
+    json
+      ? JSON.stringify(result)
+      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}; run folder ${path.relative('.', folder.path)}`,
+  );
 }
 
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
   const args = parseArguments(argv);
-  const log = args.values.json ? console.error : console.log;
+  const { resume, out, models, json } = args;
   const experiment = await makeExperiment(args);
-  const { config, generator, target } = experiment;
-  log(`${describeBackend(await startBackend())}; generator: ${generator.model.engine}`);
-  const current = args.values.resume ? resumedRun(experiment, args.values.resume) : newRun(experiment, args.values.out);
+  const { generator, target } = experiment;
+  const current = resume ? resumedRun(experiment, resume) : newRun(experiment, out, models);
+  const say = json ? console.error : console.log;
+  say(`${describeBackend(await startBackend())}; generator: ${generator.model.engine}; run folder ${current.folder.path}`);
   try {
-    const started = performance.now();
-    if (await runSteps(experiment, current, args.values.json === true)) return 130;
-    const { phi, metrics, examples, tuned } = await validate(experiment, current.state.training.params);
-    disposeParams(tuned);
-    const summary = {
-      experiment: experiment.name,
-      seed: config.seed,
-      steps: current.state.step,
-      seconds: (performance.now() - started) / 1000,
-      held_out: { phi, ...metrics },
-    };
-    current.folder.writeSummary({ ...summary, examples: examples.slice(0, 10) });
-    console.log(
-      args.values.json
-        ? JSON.stringify(summary)
-        : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}; run folder ${path.relative('.', current.folder.path)}`,
-    );
-    return 0;
+    if (await runSteps(experiment, current, json)) {
+      await finish(experiment, current, json);
+      return 0;
+    }
+    say(`stopped after step ${current.state.step}; go on with: dpg train ${experiment.name} --resume ${current.folder.path}`);
+    return 130;
   } finally {
     current.folder.close();
     generator.model.dispose();

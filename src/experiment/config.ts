@@ -118,16 +118,21 @@ export function configKeys(): ConfigKey[] {
   }));
 }
 
+/** A value as error messages show it. */
+const shown = (value: unknown): string => (typeof value === 'number' ? String(value) : JSON.stringify(value));
+
 /** Unknown keys and values out of range, one line each. */
 function complaint(issue: z.core.$ZodIssue, input: unknown): string {
   if (issue.code === 'unrecognized_keys')
     return `unknown key ${issue.keys.map((k) => `"${k}"`).join(', ')}; known are ${Object.keys(shape).join(', ')}`;
   const name = String(issue.path[0] ?? '');
-  const got = JSON.stringify((input as Record<string, unknown>)?.[name]);
-  return name
-    ? `${name} must be ${rangeOf(name)} (got ${got})`
-    : `a configuration is an object of keys (got ${JSON.stringify(input)})`;
+  if (!name) return `a configuration is an object of keys (got ${shown(input)})`;
+  return `${name} must be ${rangeOf(name)} (got ${shown((input as Record<string, unknown>)[name])})`;
 }
+
+/** Keys that a caller left undefined take their default. */
+const withoutUndefined = (input: object): object =>
+  Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
 
 /**
  * Fills in defaults.
@@ -137,15 +142,20 @@ function complaint(issue: z.core.$ZodIssue, input: unknown): string {
  */
 export function parseConfig(input: unknown, defaults: ConfigInput = {}): Config {
   const isRecord = typeof input === 'object' && input !== null && !Array.isArray(input);
-  const result = configSchema.safeParse(isRecord ? { ...defaults, ...input } : input);
-  if (!result.success) throw new RangeError(result.error.issues.map((issue) => `config: ${complaint(issue, input)}`).join('\n'));
+  const merged = isRecord ? { ...defaults, ...withoutUndefined(input) } : input;
+  const result = configSchema.safeParse(merged);
+  if (!result.success) throw new RangeError(result.error.issues.map((issue) => `config: ${complaint(issue, merged)}`).join('\n'));
   requireDivisible(result.data);
+  if (result.data.reward === 'naive' && result.data.credit === 'token')
+    throw new RangeError("config: credit 'token' needs reward 'metagradient': the naive reward has one number per data set");
   return result.data;
 }
 
 /** @throws RangeError if the rollouts do not come out even in batches */
-function requireDivisible({ prompts, rollouts, innerSteps, crossGroupBatching, reward }: Config): void {
+function requireDivisible({ prompts, rollouts, innerSteps, heldOutExamples, crossGroupBatching, reward }: Config): void {
   const perDataSet = crossGroupBatching && reward === 'metagradient' ? prompts * rollouts : prompts;
   if (perDataSet % innerSteps !== 0)
     throw new RangeError(`config: innerSteps must divide the ${perDataSet} examples of a data set (got ${innerSteps})`);
+  if (heldOutExamples % innerSteps !== 0)
+    throw new RangeError(`config: innerSteps must divide the ${heldOutExamples} heldOutExamples (got ${innerSteps})`);
 }

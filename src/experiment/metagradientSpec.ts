@@ -84,8 +84,7 @@ function* misfits({ sequence_length: length, batches, target }: MetagradientCase
   if (length > config.n_positions)
     yield { path: ['sequence_length'], message: `the model has only ${config.n_positions} positions` };
   for (const [b, batch] of batches.entries()) yield* badExamples(batch, ['batches', b], length, config);
-  if (target.type === 'language_modeling')
-    yield* badExamples(target.examples, ['target', 'examples'], length, config);
+  if (target.type === 'language_modeling') yield* badExamples(target.examples, ['target', 'examples'], length, config);
   if (target.type === 'pattern') yield* badPatch(target, config);
 }
 
@@ -138,7 +137,8 @@ function complaint({ path, message }: z.core.$ZodIssue, json: unknown): string {
 export function parseSpec(json: unknown, config: Gpt2Config): MetagradientCase[] {
   const fitting = specSchema.superRefine((cases, context) => {
     for (const [index, spec] of cases.entries())
-      for (const { path, message } of misfits(spec, config)) context.addIssue({ code: 'custom', path: [index, ...path], message });
+      for (const { path, message } of misfits(spec, config))
+        context.addIssue({ code: 'custom', path: [index, ...path], message });
   });
   const result = fitting.safeParse(json);
   if (!result.success) throw new RangeError(complaint(result.error.issues[0], json));

@@ -14,7 +14,7 @@ export const L2_NORM_DEFAULTS: ConfigInput = {
   innerLearningRate: 1e-2,
   epsRoot: 1e-3,
   learningRate: 2e-4,
-  klCoef: 0.02,
+  klCoef: 0.2,
   entropyCoef: 0,
 };
 

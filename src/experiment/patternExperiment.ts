@@ -44,12 +44,13 @@ export async function patternExperiment(
 /** Settings found for the small models; every key can be overridden. */
 export const SIXTY_SEVEN_DEFAULTS: ConfigInput = {
   steps: 300,
-  stopAfterPerfect: 5,
+  stopAfterPerfect: 10,
   prompts: 64,
+  heldOutExamples: 512,
   strength: 6000,
   epsRoot: 1e-3,
   learningRate: 4e-4,
-  klCoef: 0.06,
+  klCoef: 0.08,
   entropyCoef: 0,
 };
 

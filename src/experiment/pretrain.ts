@@ -22,7 +22,11 @@ const WARM_UP = 50;
 
 const mean = (values: Float32Array): number => values.reduce((a, b) => a + b, 0) / values.length;
 
-/** Ordinary language-model training with Adam. @returns trained parameters, which the caller disposes */
+/**
+ * Ordinary language-model training with Adam.
+ * @returns trained parameters, which the caller disposes
+ * @throws Error naming the step if a loss is not finite
+ */
 export async function pretrain({ model, params, nextBatch, steps, learningRate, onStep }: PretrainOptions): Promise<Params> {
   const optimizer = (step: number) =>
     adamw({
@@ -33,11 +37,14 @@ export async function pretrain({ model, params, nextBatch, steps, learningRate, 
   let state = optimizer(0).init(params);
   for (let step = 0; step < steps; step++) {
     const { losses, gradient } = await model.gradient(state.params, nextBatch());
+    const loss = mean(losses);
+    if (!Number.isFinite(loss))
+      throw new Error(`pretraining step ${step + 1}: the loss is ${loss}; lower the learning rate (${learningRate})`);
     const next = optimizer(step).update(state, gradient);
     disposeParams(gradient);
     disposeState(state);
     state = next;
-    onStep?.(step + 1, mean(losses));
+    onStep?.(step + 1, loss);
   }
   disposeParams(...Object.values(state.moments));
   return state.params;

@@ -1,16 +1,20 @@
 /**
  * A training run with its folder: every row is logged, checkpoints are taken, and a run that was stopped goes on bit by bit as if it had not been.
  */
+import { createHash } from 'node:crypto';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { responsesOf } from '../policy/rollouts';
+import type { Params } from '../tensor/params';
 import { restoreStream } from '../tensor/random';
-import { DATA, toStored, toTensors } from './actor';
+import { toStored, toTensors } from './actor';
 import { describeEnvironment } from './environment';
-import { createRun, resumeRun, type RunFolder } from './runFolder';
+import { createRun, readRun, resumeRun, type RunFolder, type RunRecord } from './runFolder';
+import { RUNS } from './runReport';
 import type { SavedState } from './savedState';
 import { createEventFile } from './tensorboard';
 import { startTraining, train, type Experiment, type TrainerState, type TrainStep } from './train';
+import type { ModelFolders } from './weightSpace';
 
 /** How a run is logged. */
 export interface RecordOptions {
@@ -29,7 +33,7 @@ export interface Run {
 
 /** The state of a run as it is saved. */
 function toSaved({ perfect, training, streams }: TrainerState): Omit<SavedState, 'step'> {
-  const moments = Object.entries(training.moments).map(([name, tree]) => [name, toStored(tree)]);
+  const moments = Object.entries(training.moments).map(([name, tree]) => [name, toStored(tree)] as const);
   const streamStates = Object.fromEntries(Object.entries(streams).map(([name, stream]) => [name, stream.state()]));
   return {
     trees: { generator: toStored(training.params), ...Object.fromEntries(moments) },
@@ -58,31 +62,69 @@ function fromSaved({ step, trees, values }: SavedState): TrainerState {
   };
 }
 
-/** `runs/EXPERIMENT-seedN-TIME` in the project's folder. */
+/** `runs/EXPERIMENT-seedN-TIME`. */
 const defaultFolder = ({ name, config }: Experiment): string =>
-  path.join(DATA, '..', 'runs', `${name}-seed${config.seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
+  path.join(RUNS, `${name}-seed${config.seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
 
-/** A new run, by default in a folder of its own under `runs/`. @throws Error if the folder holds another run */
-export function newRun(experiment: Experiment, folder = defaultFolder(experiment)): Run {
-  const { config, generator } = experiment;
+/** SHA-256 over names, shapes and numbers. */
+function fingerprint(params: Params): string {
+  const hash = createHash('sha256');
+  for (const name of Object.keys(params).sort()) hash.update(`${name} ${params[name].shape}\n`).update(params[name].dataSync());
+  return hash.digest('hex');
+}
+
+/** The models of an experiment as `config.json` holds them. */
+function modelsOf({ generator, target }: Experiment, folders: ModelFolders): RunRecord['models'] {
+  const of = (params: Params, folder?: string) => ({
+    ...(folder && { folder: path.resolve(folder) }),
+    sha256: fingerprint(params),
+  });
+  return { generator: of(generator.params, folders.generator), target: of(target.params, folders.target) };
+}
+
+/** The model folders that a run was given, to make its experiment again. */
+export const modelFolders = ({ models }: RunRecord): ModelFolders => ({
+  generator: models?.generator.folder,
+  target: models?.target.folder,
+});
+
+/**
+ * A new run, by default in a folder of its own under `runs/`.
+ * @param models - folders that the experiment was made with, unless they were its own
+ * @throws Error if the folder holds another run
+ */
+export function newRun(experiment: Experiment, folder = defaultFolder(experiment), models: ModelFolders = {}): Run {
+  const { name, config, generator } = experiment;
   const environment = describeEnvironment({ backend: tf.getBackend(), engine: generator.model.engine, seed: config.seed });
-  return {
-    folder: createRun(folder, { config: { experiment: experiment.name, ...config }, environment }),
-    state: startTraining(experiment),
-  };
+  const record = { config: { experiment: name, ...config }, environment, models: modelsOf(experiment, models) };
+  return { folder: createRun(folder, record), state: startTraining(experiment) };
+}
+
+/** @throws Error naming the first difference between an experiment and the run that it shall go on with */
+export function requireSame(experiment: Experiment, folder: string, { config, models }: RunRecord): void {
+  const { experiment: name, ...keys } = config;
+  if (name !== experiment.name) throw new Error(`${folder} holds a run of ${String(name)}, not of ${experiment.name}`);
+  const current = experiment.config as Readonly<Record<string, unknown>>;
+  const key = Object.keys(keys).find((each) => keys[each] !== current[each]);
+  if (key)
+    throw new Error(
+      `${folder} was made with ${key} ${String(keys[key])}, not ${String(current[key])}: resume it as it was configured`,
+    );
+  for (const part of ['generator', 'target'] as const)
+    if (models && models[part].sha256 !== fingerprint(experiment[part].params))
+      throw new Error(
+        `${folder} began with a ${part} of other weights (${models[part].folder ?? "the experiment's own"}): start a new run`,
+      );
 }
 
 /**
  * A run that was stopped, at its newest checkpoint; from the start if it had none.
- * @throws Error if the folder holds no run, or a run of another experiment
+ * @throws Error if the folder holds no run, or one of another experiment, configuration or model
  */
 export function resumedRun(experiment: Experiment, folder: string): Run {
-  const resumed = resumeRun(folder);
-  if (resumed.config.experiment !== experiment.name) {
-    resumed.run.close();
-    throw new Error(`${folder} holds a run of ${String(resumed.config.experiment)}, not of ${experiment.name}`);
-  }
-  return { folder: resumed.run, state: resumed.state ? fromSaved(resumed.state) : startTraining(experiment) };
+  requireSame(experiment, folder, readRun(folder));
+  const { run, state } = resumeRun(folder);
+  return { folder: run, state: state ? fromSaved(state) : startTraining(experiment) };
 }
 
 const EXAMPLES_PER_SAMPLE = 4;
@@ -107,9 +149,9 @@ export async function* record(
 ): AsyncGenerator<TrainStep, void, undefined> {
   const { checkpointEvery = 50, examplesEvery = 10, signal } = options;
   const events = createEventFile(folder.path);
-  let saved = state.step;
+  let [logged, saved] = [state.step, state.step];
   const checkpoint = async (): Promise<void> => {
-    if (saved === state.step) return;
+    if (saved === state.step || logged !== state.step) return; // a step whose rows could not be written is done again
     await folder.saveCheckpoint(state.step, toSaved(state));
     saved = state.step;
   };
@@ -118,6 +160,7 @@ export async function* record(
       folder.appendMetrics(step.row);
       events.write(step.row.step, step.row);
       if (step.row.step % examplesEvery === 0 || step.row.step === 1) folder.appendExamples(sampleOf(experiment, step));
+      logged = step.row.step;
       if (step.row.step % checkpointEvery === 0) await checkpoint();
       yield step;
     }

@@ -33,10 +33,19 @@ export interface MetricsRow {
 /** One synthetic example of a step: prompt, response, reward and whatever else is worth reading. */
 export type ExampleRow = { readonly step: number } & Readonly<Record<string, unknown>>;
 
+/** A model that a run starts from. */
+export interface ModelRecord {
+  /** Its Hugging Face folder; absent for the experiment's own. */
+  readonly folder?: string;
+  /** Of its parameters. */
+  readonly sha256: string;
+}
+
 /** What `config.json` holds. */
 export interface RunRecord {
   readonly config: Readonly<Record<string, unknown>>;
   readonly environment: Environment;
+  readonly models?: Readonly<Record<'generator' | 'target', ModelRecord>>;
 }
 
 /** A run folder open for writing, by this process alone until `close`. Every method throws an Error with path and cause. */
@@ -113,6 +122,13 @@ export function readRun(folder: string): RunRecord {
 export function readSummary(folder: string): Record<string, unknown> | null {
   const path = join(folder, 'summary.json');
   return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>) : null;
+}
+
+/** Reads `metrics.jsonl`; a last line that is still being written is left out. */
+export function readMetrics(folder: string): MetricsRow[] {
+  const path = join(folder, 'metrics.jsonl');
+  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
+  return lines.map((line) => JSON.parse(line) as MetricsRow);
 }
 
 function openRun(folder: string, release: () => void, lastStep = -Infinity): RunFolder {

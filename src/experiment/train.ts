@@ -15,7 +15,7 @@ import { metagradientReward } from '../reward/metagradient';
 import { naiveReward } from '../reward/naive';
 import type { Reward, Rewards } from '../reward/reward';
 import { disposeParams, type Params } from '../tensor/params';
-import { randomStream, type RandomStream } from '../tensor/random';
+import { randomStream, restoreStream, type RandomStream } from '../tensor/random';
 import type { Tokenizer } from '../text/tokenizer';
 import type { Config } from './config';
 import type { MetricsRow } from './runFolder';
@@ -41,6 +41,8 @@ export type PromptSource = (split: 'train' | 'heldOut', count: number, random: R
 /** Everything that defines a run. */
 export interface Experiment {
   readonly name: string;
+  /** For cards: what a model fine-tuned on the generated data becomes, as a clause; "… data, so that <purpose>". */
+  readonly purpose?: string;
   readonly config: Config;
   readonly generator: Actor;
   readonly target: Actor;
@@ -52,6 +54,10 @@ export interface Experiment {
 }
 
 const STREAMS = ['prompts', 'sampling', 'batches', 'minibatches'] as const;
+type Streams = Record<(typeof STREAMS)[number], RandomStream>;
+
+const makeStreams = (make: (name: (typeof STREAMS)[number]) => RandomStream): Streams =>
+  Object.fromEntries(STREAMS.map((name) => [name, make(name)])) as Streams;
 
 /** A run between two steps; {@link train} changes it in place. */
 export interface TrainerState {
@@ -61,7 +67,7 @@ export interface TrainerState {
   perfect: number;
   /** Generator and its optimizer's moments. */
   training: TrainingState;
-  readonly streams: Record<(typeof STREAMS)[number], RandomStream>;
+  streams: Streams;
 }
 
 /** One GRPO step: a row of numbers and what they were made of. */
@@ -87,7 +93,7 @@ function policyOptimizer({ learningRate, finalLearningRate, steps }: Config, ste
 
 /** A run that has not begun. */
 export function startTraining({ generator, config }: Pick<Experiment, 'generator' | 'config'>): TrainerState {
-  const streams = Object.fromEntries(STREAMS.map((name) => [name, randomStream(config.seed, name)])) as TrainerState['streams'];
+  const streams = makeStreams((name) => randomStream(config.seed, name));
   return { step: 0, perfect: 0, training: policyOptimizer(config, 0).init(generator.params), streams };
 }
 
@@ -126,44 +132,47 @@ function meanAndDeviation(values: Float32Array): [number, number] {
   return [mean, Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length)];
 }
 
+/** Responses to new training prompts. */
+function sampleRollouts({ config, generator, prompts }: Experiment, params: Params, streams: Streams): Promise<Rollouts> {
+  const { maxNewTokens, temperature, rollouts: group } = config;
+  return rollout({
+    model: generator.model,
+    params,
+    prompts: prompts('train', config.prompts, streams.prompts),
+    group,
+    maxNewTokens,
+    temperature,
+    endOfText: generator.tokenizer.eosId,
+    random: streams.sampling,
+  });
+}
+
 /** One step: rollouts, rewards, advantages, update. */
 async function trainStep(experiment: Experiment, reward: Reward, state: TrainerState): Promise<TrainStep> {
   const started = performance.now();
   const { config, generator } = experiment;
-  const { model } = generator;
-  const prompts = experiment.prompts('train', config.prompts, state.streams.prompts);
-  const { maxNewTokens, temperature, rollouts: group } = config;
-  const endOfText = generator.tokenizer.eosId;
-  const rollouts = await rollout({
-    model,
-    params: state.training.params,
-    prompts,
-    group,
-    maxNewTokens,
-    temperature,
-    endOfText,
-    random: state.streams.sampling,
-  });
-  const rewards = await reward(responsesOf(rollouts), group, state.streams.batches);
+  const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
+  const rollouts = await sampleRollouts(experiment, state.training.params, streams);
+  const rewards = await reward(responsesOf(rollouts), config.rollouts, streams.batches);
+  const { metrics: observed, image } = experiment.observe(rewards.tuned);
+  disposeParams(rewards.tuned);
   const { advantages, degenerateGroups } = advantagesOf(rewards, rollouts, config);
   const optimizer = policyOptimizer(config, state.step);
   const update = {
-    model,
+    model: generator.model,
     optimizer,
     state: state.training,
     reference: generator.params,
     rollouts,
     advantages,
     options: config,
-    random: state.streams.minibatches,
+    random: streams.minibatches,
   };
   const { state: training, metrics } = await grpoUpdate(update);
-  state.training = training;
-  const { metrics: observed, image } = experiment.observe(rewards.tuned);
-  disposeParams(rewards.tuned);
+  Object.assign(state, { training, streams, step: state.step + 1 });
   const [rewardMean, rewardStd] = meanAndDeviation(rewards.values);
   const row = {
-    step: ++state.step,
+    step: state.step,
     phi: rewards.phi,
     ...observed,
     reward_mean: rewardMean,

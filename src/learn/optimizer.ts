@@ -41,7 +41,7 @@ export const disposeState = ({ params, moments }: TrainingState): void => dispos
 
 /** The adjoint of a final state on which Φ depends through its parameters only. */
 export function initialAdjoint(gradientOfPhi: Params, { moments, step }: TrainingState): TrainingState {
-  const zeros = Object.entries(moments).map(([name, tree]) => [name, zerosLikeParams(tree)]);
+  const zeros = Object.entries(moments).map(([name, tree]) => [name, zerosLikeParams(tree)] as const);
   return { params: gradientOfPhi, moments: Object.fromEntries(zeros), step };
 }
 

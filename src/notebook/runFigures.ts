@@ -1,6 +1,8 @@
 /**
  * The figures of a run: curves of its rows, and what a pattern's patch of the LM head shows.
  */
+import path from 'node:path';
+import { readMetrics } from '../experiment/runFolder';
 import type { TrainStep } from '../experiment/train';
 import type { Pattern, PatternReading } from '../objective/pattern';
 import { lineChart, type Series } from './charts';
@@ -84,4 +86,20 @@ export function patternFigures(pattern: Pattern, { change, decoded, loss, correc
       caption: 'log(1 + exp(−strength·Y·(W − W₀))), nats; 0 is done, ln 2 is untouched.',
     }),
   ];
+}
+
+/**
+ * Several runs on one axis, from their folders.
+ * @param folders - run folders, e.g. `run.folder.path`
+ * @param key - a column of metrics.jsonl
+ * @throws Error naming a folder without a run, or a column that a run does not have
+ */
+export function compare(folders: readonly string[], key = 'phi'): Figure {
+  const series = folders.map((folder): Series => {
+    const rows = readMetrics(folder);
+    if (rows.length && !(key in rows[0]))
+      throw new Error(`${folder} has no column "${key}"; there are ${Object.keys(rows[0]).join(', ')}`);
+    return { name: path.basename(folder), x: rows.map((row) => row.step), y: rows.map((row) => row[key]) };
+  });
+  return lineChart({ series, title: `${key} of ${folders.length} runs`, xTitle: 'GRPO step', yTitle: key });
 }

@@ -25,11 +25,18 @@ export interface RandomStream {
   state(): number[];
 }
 
-/** 32-bit FNV-1a of a name: mixes stream names into seeds. */
+/** 32-bit FNV-1a of a name. */
 function hashName(name: string): number {
   let hash = 0x811c9dc5;
   for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193);
   return hash | 0;
+}
+
+/** The finalizer of MurmurHash3. xoroshiro128+ is linear in its seed: without a non-linear mix, streams of two names would be correlated over seeds. */
+function mix(hash: number): number {
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);
+  return hash ^ (hash >>> 16);
 }
 
 type Generator = ReturnType<typeof xoroshiro128plus>;
@@ -66,7 +73,7 @@ function streamOf(generator: Generator): RandomStream {
 export function randomStream(seed: number, name: string): RandomStream {
   if (!(Number.isInteger(seed) && seed >= 0 && seed < 2 ** 31))
     throw new RangeError(`seed must be a whole number from 0 to 2^31 - 1 (got ${seed})`);
-  const generator = xoroshiro128plus(Math.imul(seed, 0x9e3779b1) ^ hashName(name));
+  const generator = xoroshiro128plus(mix(Math.imul(mix(seed), 0x9e3779b1) + hashName(name)));
   for (let i = 0; i < 8; i++) generator.next(); // neighbouring seeds start alike
   return streamOf(generator);
 }

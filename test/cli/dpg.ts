@@ -8,12 +8,12 @@ import path from 'node:path';
 export const ROOT = path.resolve(__dirname, '../..');
 const MAIN = path.join(ROOT, 'dist/cli/main.js');
 
-/** Compiles the sources unless dist/ is newer than all of src/notebook and src/cli. */
+/** Compiles the sources unless dist/ is newer than all of them. */
 export function build(): void {
-  const newest = ['notebook', 'cli', 'cli/notebook'].flatMap((folder) => {
-    const names = fs.readdirSync(path.join(ROOT, 'src', folder));
-    return names.map((name) => fs.statSync(path.join(ROOT, 'src', folder, name)).mtimeMs);
-  });
+  const source = path.join(ROOT, 'src');
+  const newest = fs
+    .readdirSync(source, { recursive: true, encoding: 'utf8' })
+    .map((name) => fs.statSync(path.join(source, name)).mtimeMs);
   if (fs.existsSync(MAIN) && fs.statSync(MAIN).mtimeMs > Math.max(...newest)) return;
   const args = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--noEmitOnError', 'false'];
   spawnSync(process.execPath, args, { cwd: ROOT });

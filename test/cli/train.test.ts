@@ -1,0 +1,203 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { UsageError } from '../../src/cli/command';
+import { help, run } from '../../src/cli/train';
+import { configKeys } from '../../src/experiment/config';
+import { readMetrics, readRun, readSummary } from '../../src/experiment/runFolder';
+import { latestCheckpoint } from '../../src/experiment/savedState';
+import { randomStream } from '../../src/tensor/random';
+import { tryTmpfs } from '../fixtures/tmpfs';
+import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
+import { build, dpg } from './dpg';
+
+let place: string;
+let models: string[];
+beforeAll(async () => {
+  vi.stubEnv('DPG_BACKEND', 'wasm');
+  build();
+  place = fs.mkdtempSync(join(tmpdir(), 'dpg-train-test-'));
+  const { generator, target } = await saveTinyModels(place);
+  models = ['--generator', generator, '--target', target];
+  fs.writeFileSync(join(place, 'tiny.json'), JSON.stringify(TINY_CONFIG));
+}, 120_000);
+afterAll(() => fs.rmSync(place, { recursive: true }));
+
+const output: string[] = [];
+beforeEach(() => {
+  output.length = 0;
+  vi.spyOn(console, 'log').mockImplementation((line) => void output.push(String(line)));
+  vi.spyOn(console, 'error').mockImplementation(() => {});
+  return () => vi.restoreAllMocks();
+});
+
+/** Arguments of a run of the tiny models into `place/name`. */
+const tiny = (name: string, ...more: string[]): string[] => [
+  'sixty-seven',
+  ...models,
+  ...['--config', join(place, 'tiny.json'), '--out', join(place, name)],
+  ...more,
+];
+const rows = (folder: string) => readMetrics(folder).map((row) => ({ ...row, seconds: 0 }));
+
+describe('dpg train', () => {
+  test('writes a whole run folder; --json prints what it writes; flags win over --config', async () => {
+    expect(await run(tiny('run', '--steps', '2', '--prompts', '3', '--json'))).toBe(0);
+    const folder = join(place, 'run');
+    const printed = output.map((line) => JSON.parse(line) as object);
+    const { examples, ...result } = readSummary(folder)!;
+    expect(printed).toEqual([...readMetrics(folder), result]);
+    expect(result).toMatchObject({ experiment: 'sixty-seven', seed: 0, steps: 2 });
+    expect(examples).toHaveLength(TINY_CONFIG.heldOutExamples);
+    const { config, environment, models: used } = readRun(folder);
+    expect(config).toMatchObject({ ...TINY_CONFIG, experiment: 'sixty-seven', steps: 2, prompts: 3 });
+    expect(Object.keys(config).sort()).toEqual(['experiment', ...configKeys().map(({ key }) => key)].sort());
+    expect(environment).toMatchObject({ seed: 0, backend: 'wasm', engine: expect.stringContaining('fused') as string });
+    expect(used?.generator.folder).toBe(models[1]);
+    expect(fs.readdirSync(folder).map((name) => name.replace(/^events.*/, 'events')).sort()).toEqual(
+      ['checkpoints', 'config.json', 'events', 'examples.jsonl', 'figures', 'metrics.jsonl', 'summary.json'],
+    ); // prettier-ignore
+    await expect(run(tiny('run', '--steps', '2'))).rejects.toThrow(/already holds a run .*: resume it or choose another/);
+    expect(readMetrics(folder)).toHaveLength(2);
+  });
+
+  test.each<[string, string[], RegExp]>([
+    ['no experiment', [], /one EXPERIMENT of .*sixty-seven.* \(got none\)/],
+    ['an unknown experiment', ['constructor'], /\(got constructor\)/],
+    ['a value out of range', ['sixty-seven', '--steps', '0'], /steps must be whole number ≥ 1, ≤ 1000000 \(got 0\)/],
+    ['a text for a number', ['sixty-seven', '--prompts', 'many'], /prompts must be .* \(got "many"\)/],
+    ['keys that do not fit each other', ['sixty-seven', '--inner-steps', '7'], /innerSteps must divide/],
+    ['a config file that is not there', ['sixty-seven', '--config', '/none.json'], /--config \/none\.json: ENOENT/],
+    ['a model that is not there', ['sixty-seven', '--target', '/none'], /--target \/none: there is no such folder/],
+    ['a run that is not there', ['sixty-seven', '--resume', '/none'], /--resume: \/none holds no run/],
+    ['--resume with other keys', ['sixty-seven', '--resume', '/none', '--seed', '1'], /leave out --seed/],
+  ])('tells a mistake in one line: %s', async (_, argv, complaint) => {
+    const error = await run(argv).catch((thrown: unknown) => thrown as Error);
+    expect(error).toBeInstanceOf(UsageError);
+    expect((error as Error).message).toMatch(complaint);
+    expect((error as Error).message).not.toContain('\n');
+  });
+
+  test.each([
+    ['{"stepz": 3}', /unknown key "stepz"/],
+    ['[1]', /a configuration is an object/],
+    ['{', /JSON/],
+  ])('a config file with %s', async (content, complaint) => {
+    const file = join(place, 'odd.json');
+    fs.writeFileSync(file, content);
+    await expect(run(['sixty-seven', '--config', file])).rejects.toThrow(complaint);
+  });
+
+  test('the help names every key with its range and default', () => {
+    for (const { key, range, default: value } of configKeys()) {
+      const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} `;
+      const line = help.split('\n').find((each) => each.includes(flag));
+      expect(line).toContain(`(${range}; default ${String(value)}`);
+    }
+  });
+
+  test('a read-only disk: exit code 1 and one line; an unknown flag: exit code 2', { timeout: 60_000 }, async (context) => {
+    const unknown = dpg('train', 'sixty-seven', '--stepz', '3');
+    expect(await unknown.exit).toBe(2);
+    expect(unknown.stderr()).toMatch(/^dpg: .*--stepz.*\n$/);
+    const disk = tryTmpfs(place, 'ro');
+    if (!disk) return context.skip('mounting a tmpfs is not permitted here');
+    try {
+      const refused = dpg('train', ...tiny('', '--out', join(disk.path, 'run')));
+      expect(await refused.exit).toBe(1);
+      expect(refused.stderr()).toMatch(/^dpg: cannot write .*: the file system is read-only \(EROFS\)\n$/);
+    } finally {
+      disk.unmount();
+    }
+  });
+
+  test('Ctrl-C: exit code 130; --resume goes on as if it had not been', { timeout: 60_000 }, async () => {
+    const child = dpg('train', ...tiny('stopped', '--steps', '150'));
+    await child.prints('step 2/');
+    child.process.kill('SIGINT');
+    expect(await child.exit).toBe(130);
+    const folder = join(place, 'stopped');
+    expect(child.stdout()).toContain(`go on with: dpg train sixty-seven --resume ${folder}`);
+    expect(fs.existsSync(join(folder, 'run.lock'))).toBe(false);
+    const [stopped] = latestCheckpoint(join(folder, 'checkpoints')).state ? rows(folder).slice(-1) : [];
+    expect(stopped.step).toBeGreaterThanOrEqual(2);
+    const resumed = dpg('train', 'sixty-seven', '--resume', folder);
+    await resumed.prints(`step ${stopped.step + 3}/150`);
+    expect(resumed.stdout()).not.toContain(`step ${stopped.step}/150`);
+    resumed.process.kill('SIGINT');
+    expect(await resumed.exit).toBe(130);
+    const steps = rows(folder).length;
+    expect(await run(tiny('whole', '--steps', '150', '--json', '--stop-after-perfect', '0', '--out', join(place, 'whole')))).toBe(
+      0,
+    );
+    expect(rows(folder)).toEqual(rows(join(place, 'whole')).slice(0, steps));
+  });
+});
+
+interface Child {
+  readonly start: () => void;
+  /** Resolves after it has saved its first checkpoint. */
+  readonly checkpoint: () => Promise<unknown>;
+  readonly kill: () => void;
+  readonly exit: Promise<unknown>;
+  readonly errors: () => string;
+}
+
+/** A process that has loaded all modules and waits to start or resume the run `place/name`. */
+function loadChild(name: string, lastStep = Infinity): Child {
+  const script = join(__dirname, '../fixtures/recordedRun.cjs');
+  const config = JSON.stringify({ ...TINY_CONFIG, steps: 100_000 });
+  const child = spawn(process.execPath, [script, join(place, name), place, config, String(lastStep)]);
+  let errors = '';
+  child.stderr.on('data', (text) => (errors += text));
+  child.stdin.on('error', () => {}); // it was killed before it read
+  return {
+    start: () => void child.stdin.write('go\n'),
+    checkpoint: () => once(child.stdout, 'data'),
+    kill: () => void child.kill('SIGKILL'),
+    exit: once(child, 'exit'),
+    errors: () => errors,
+  };
+}
+
+test('a run that is killed at 50 random moments and resumed equals one that was not', { timeout: 180_000 }, async () => {
+  const random = randomStream(67, 'kills');
+  const examples = (name: string): string => fs.readFileSync(join(place, name, 'examples.jsonl'), 'utf8').replace(/[^\n]*$/, '');
+  const snapshots: { metrics: object[]; examples: string }[] = [];
+  let next = loadChild('killed');
+  for (let i = 0; i < 50; i++) {
+    const child = next;
+    next = loadChild('killed', i < 49 ? Infinity : 1);
+    child.start();
+    if (i % 4) await child.checkpoint(); // else it dies while it starts or resumes
+    await sleep(random.uniform() * 100);
+    child.kill();
+    expect(await child.exit, child.errors()).toEqual([null, 'SIGKILL']);
+    expect(latestCheckpoint(join(place, 'killed/checkpoints')).ignored).toEqual([]);
+    if (fs.existsSync(join(place, 'killed/examples.jsonl')))
+      snapshots.push({ metrics: rows(join(place, 'killed')), examples: examples('killed') });
+  }
+  next.kill();
+  const lastStep = 2 + Math.max(...snapshots.map(({ metrics }) => metrics.length));
+  for (const name of ['killed', 'never-killed']) {
+    const child = loadChild(name, lastStep);
+    child.start();
+    expect(await child.exit, child.errors()).toEqual([0, null]);
+  }
+  const whole = rows(join(place, 'never-killed'));
+  expect(whole).toHaveLength(lastStep);
+  expect(lastStep).toBeGreaterThan(37 * 2); // steps behind a checkpoint were never lost
+  expect(rows(join(place, 'killed'))).toEqual(whole);
+  expect(examples('killed')).toBe(examples('never-killed'));
+  for (const { metrics, examples: written } of snapshots) {
+    expect(metrics).toEqual(whole.slice(0, metrics.length));
+    expect(examples('never-killed').startsWith(written)).toBe(true);
+  }
+  const [killed, never] = ['killed', 'never-killed'].map((name) => latestCheckpoint(join(place, name, 'checkpoints')).state);
+  expect(killed?.trees).toEqual(never?.trees);
+  expect(fs.readdirSync(join(place, 'killed/checkpoints'))).toEqual(fs.readdirSync(join(place, 'never-killed/checkpoints')));
+});
