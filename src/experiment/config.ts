@@ -2,6 +2,7 @@
  * The configuration of a DPG run: strict, with a range, a default, a unit and the paper's value for every key.
  */
 import { z } from 'zod';
+import { PAYLOAD, QR_TEXT } from '../objective/qrCode';
 
 /** What the reference page and the help say of a key beside its type. */
 interface KeyNotes {
@@ -80,6 +81,7 @@ export const configSchema = z.strictObject({
     'Patterns: how soon a moved weight counts as done, 1/weight units',
     '20',
   ),
+  payload: key(z.string().regex(QR_TEXT).default(PAYLOAD), 'QR code: its text', PAYLOAD),
   heldOutExamples: key(whole(2, 1_000_000).default(256), 'Examples of the validation on held-out prompts'),
 });
 
@@ -102,6 +104,7 @@ function rangeOf(name: string): string {
   const json = z.toJSONSchema(shape[name], { io: 'input' });
   if (json.enum) return json.enum.join(' | ');
   if (json.type === 'boolean') return 'true | false';
+  if (json.type === 'string') return `text of the form ${json.pattern}`;
   const low = json.exclusiveMinimum !== undefined ? `> ${json.exclusiveMinimum}` : `≥ ${json.minimum}`;
   const high = json.exclusiveMaximum !== undefined ? `< ${json.exclusiveMaximum}` : `≤ ${json.maximum}`;
   return `${json.type === 'integer' ? 'whole number ' : ''}${low}, ${high}`;

@@ -28,5 +28,6 @@ export async function l2Norm(input: ConfigInput = {}, folders?: ModelFolders): P
     const norm = headNorm(tuned);
     return { metrics: { norm, norm_change: norm - initial } };
   };
-  return { name: 'l2-norm', ...actors, objective: negativeNorm, observe };
+  const purpose = 'the LM head of a model that is fine-tuned on its text has a smaller norm';
+  return { name: 'l2-norm', purpose, ...actors, objective: negativeNorm, observe };
 }

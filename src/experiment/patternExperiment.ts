@@ -2,7 +2,7 @@
  * "67" and QR code: a picture appears in the LM head of a model that was fine-tuned on the generator's text (paper §4).
  */
 import { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternReading } from '../objective/pattern';
-import { PAYLOAD, qrPattern } from '../objective/qrCode';
+import { qrPattern } from '../objective/qrCode';
 import type { Params } from '../tensor/params';
 import { parseConfig, type ConfigInput } from './config';
 import type { Experiment } from './train';
@@ -30,6 +30,7 @@ export async function patternExperiment(
   const read = (tuned: Params): PatternReading => readPattern(pattern, params, tuned, { strength });
   return {
     name,
+    purpose: `a model that is fine-tuned on its text carries a picture of ${pattern.length} × ${pattern[0].length} pixels in its LM head`,
     ...actors,
     pattern,
     read,
@@ -43,14 +44,15 @@ export async function patternExperiment(
 
 /** Settings found for the small models; every key can be overridden. */
 export const SIXTY_SEVEN_DEFAULTS: ConfigInput = {
-  steps: 300,
-  stopAfterPerfect: 10,
+  steps: 200,
+  stopAfterPerfect: 5,
   prompts: 64,
   heldOutExamples: 512,
   strength: 6000,
   epsRoot: 1e-3,
   learningRate: 4e-4,
-  klCoef: 0.08,
+  finalLearningRate: 0.1,
+  klCoef: 0.06,
   entropyCoef: 0,
 };
 
@@ -75,8 +77,6 @@ export const QR_CODE_DEFAULTS: ConfigInput = {
   heldOutExamples: 1024,
 };
 
-/** The paper's QR code: 441 weights of the LM head. */
-export const qrCode = (
-  { payload = PAYLOAD, ...input }: ConfigInput & { payload?: string } = {},
-  folders?: ModelFolders,
-): Promise<PatternExperiment> => patternExperiment('qr-code', qrPattern(payload), QR_CODE_DEFAULTS, input, folders);
+/** The paper's QR code: 441 weights of the LM head. @throws RangeError for a payload that such a code cannot hold */
+export const qrCode = (input: ConfigInput = {}, folders?: ModelFolders): Promise<PatternExperiment> =>
+  patternExperiment('qr-code', qrPattern(parseConfig(input, QR_CODE_DEFAULTS).payload), QR_CODE_DEFAULTS, input, folders);

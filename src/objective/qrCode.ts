@@ -9,12 +9,15 @@ import type { Pattern } from './pattern';
 /** The paper's text: its own arXiv number. */
 export const PAYLOAD = '2604.08423';
 
+/** What a version 1 code with error correction H holds. */
+export const QR_TEXT = /^[0-9A-Z $%*+\-./:]{1,10}$/;
+
 /**
  * A version 1 code (21 × 21) with error correction H; 1 is a black module.
  * @throws RangeError if the text is no alphanumeric text of at most 10 characters, which is what such a code holds
  */
 export function qrPattern(payload: string = PAYLOAD): Pattern {
-  if (!/^[0-9A-Z $%*+\-./:]{1,10}$/.test(payload))
+  if (!QR_TEXT.test(payload))
     throw new RangeError(`payload must be 1 to 10 characters of 0-9 A-Z space $ % * + - . / : (got ${JSON.stringify(payload)})`);
   const { modules } = create([{ data: payload, mode: 'alphanumeric' }], { errorCorrectionLevel: 'H', version: 1 });
   return Array.from({ length: modules.size }, (_, r) =>

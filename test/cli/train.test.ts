@@ -11,9 +11,10 @@ import { configKeys } from '../../src/experiment/config';
 import { readMetrics, readRun, readSummary } from '../../src/experiment/runFolder';
 import { latestCheckpoint } from '../../src/experiment/savedState';
 import { randomStream } from '../../src/tensor/random';
+import { childEnvironment } from '../fixtures/compile';
 import { tryTmpfs } from '../fixtures/tmpfs';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
-import { build, dpg } from './dpg';
+import { build, dpg, ROOT } from './dpg';
 
 let place: string;
 let models: string[];
@@ -151,7 +152,8 @@ interface Child {
 function loadChild(name: string, lastStep = Infinity): Child {
   const script = join(__dirname, '../fixtures/recordedRun.cjs');
   const config = JSON.stringify({ ...TINY_CONFIG, steps: 100_000 });
-  const child = spawn(process.execPath, [script, join(place, name), place, config, String(lastStep)]);
+  const argv = [script, join(place, 'dist'), join(place, name), place, config, String(lastStep)];
+  const child = spawn(process.execPath, argv, { env: childEnvironment });
   let errors = '';
   child.stderr.on('data', (text) => (errors += text));
   child.stdin.on('error', () => {}); // it was killed before it read
@@ -165,6 +167,8 @@ function loadChild(name: string, lastStep = Infinity): Child {
 }
 
 test('a run that is killed at 50 random moments and resumed equals one that was not', { timeout: 180_000 }, async () => {
+  fs.cpSync(join(ROOT, 'dist'), join(place, 'dist'), { recursive: true }); // all processes run the same code, whoever builds meanwhile
+  fs.copyFileSync(join(ROOT, 'package.json'), join(place, 'package.json'));
   const random = randomStream(67, 'kills');
   const examples = (name: string): string => fs.readFileSync(join(place, name, 'examples.jsonl'), 'utf8').replace(/[^\n]*$/, '');
   const snapshots: { metrics: object[]; examples: string }[] = [];
