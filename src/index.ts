@@ -44,4 +44,12 @@ export { grid, heatmap, imageStrip } from './notebook/images';
 export { table } from './notebook/table';
 export { follow, watch, type WatchOptions } from './notebook/watch';
 export { stopSignal } from './notebook/interrupt';
-export { compare, decodedStrip, healthCurves, metricSeries, patternFigures, patternProgress } from './notebook/runFigures';
+export {
+  compare,
+  decodedStrip,
+  healthCurves,
+  metricSeries,
+  patternFigures,
+  patternProgress,
+  saveRunFigures,
+} from './notebook/runFigures';

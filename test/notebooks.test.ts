@@ -80,6 +80,7 @@ describe.each(NOTEBOOKS)('%s in a hurry', { timeout: 240_000 }, (name) => {
       expect(steps.map(({ step }) => step)).toEqual(steps.map((_, i) => i + 1));
       expect(steps.every(({ phi }) => Number.isFinite(phi))).toBe(true);
       expect(filesNamed('summary.json', out)).toContain(path.join(path.dirname(log), 'summary.json'));
+      expect(fs.readdirSync(path.join(out, path.dirname(log), 'figures'))).toContain('phi.svg');
     }
     if (name !== '02-sixty-seven.ipynb') return;
     const summary = JSON.parse(fs.readFileSync(path.join(out, 'summary.json'), 'utf8')) as Summary;

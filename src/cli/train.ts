@@ -9,6 +9,7 @@ import { readMetrics, readRun, type MetricsRow } from '../experiment/runFolder';
 import type { Experiment } from '../experiment/train';
 import { validate } from '../experiment/validate';
 import type { ModelFolders } from '../experiment/weightSpace';
+import { saveRunFigures } from '../notebook/runFigures';
 import { describeBackend, startBackend } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
 import { asUsage, readJson, UsageError } from './command';
@@ -156,6 +157,7 @@ async function finish(experiment: Experiment, { folder, state }: Run, json: bool
     held_out: { phi, ...metrics },
   };
   folder.writeSummary({ ...result, examples: examples.slice(0, 10) });
+  saveRunFigures(folder.path);
   console.log(
     json
       ? JSON.stringify(result)

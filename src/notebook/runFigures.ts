@@ -8,6 +8,7 @@ import type { Pattern, PatternReading } from '../objective/pattern';
 import { lineChart, type Series } from './charts';
 import type { Figure } from './figure';
 import { heatmap, imageStrip } from './images';
+import { saveFigure } from './saveFigure';
 
 type Steps = readonly Pick<TrainStep, 'row' | 'image'>[];
 
@@ -102,4 +103,33 @@ export function compare(folders: readonly string[], key = 'phi'): Figure {
     return { name: path.basename(folder), x: rows.map((row) => row.step), y: rows.map((row) => row[key]) };
   });
   return lineChart({ series, title: `${key} of ${folders.length} runs`, xTitle: 'GRPO step', yTitle: key });
+}
+
+/** The columns of a run worth a picture, where it has them, with their units. */
+const CURVES: Readonly<Record<string, string>> = {
+  phi: 'Φ',
+  pixel_accuracy: 'share of right pixels',
+  norm_change: '‖W‖ − ‖W₀‖',
+  entropy: 'nats per token',
+};
+
+/**
+ * Writes a curve of every such column of a run into its `figures/`, as SVG and PNG.
+ * @returns the files written
+ */
+export function saveRunFigures(folder: string): string[] {
+  const rows = readMetrics(folder);
+  const columns = Object.keys(CURVES).filter((key) => rows.length > 0 && key in rows[0]);
+  return columns.flatMap((key) => {
+    const series = [
+      metricSeries(
+        rows.map((row) => ({ row })),
+        key,
+      ),
+    ];
+    return saveFigure(
+      lineChart({ series, title: key, xTitle: 'GRPO step', yTitle: CURVES[key] }),
+      path.join(folder, 'figures', key),
+    );
+  });
 }

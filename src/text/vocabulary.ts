@@ -18,7 +18,7 @@ import {
 import { randomStream } from '../tensor/random';
 
 const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g;
-const INITIAL = /(?<!\p{L})[A-Z]\. /gu;
+const INITIAL = /(?<!\p{L})[A-Z]\.(?: |$)/gu;
 
 /**
  * Share of the words of a text that occur in the encyclopedia in one of `languages`, whatever their case; 0 for a text without words.
