@@ -32,7 +32,7 @@ export { EXPERIMENTS } from './experiment/experiments';
 export { l2Norm } from './experiment/normExperiment';
 export { patternExperiment, qrCode, sixtySeven, type PatternExperiment } from './experiment/patternExperiment';
 export { newRun, record, resumedRun, type Run } from './experiment/record';
-export { startTraining, train, type Experiment, type TrainerState, type TrainStep } from './experiment/train';
+export { disposeTrainer, startTraining, train, type Experiment, type TrainerState, type TrainStep } from './experiment/train';
 export { validate, validateControl, type Validation } from './experiment/validate';
 export { output, show, markdown, figureBundle, liveFigure } from './notebook/display';
 export type { Figure } from './notebook/figure';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { DATA } from '../experiment/actor';
 import { makeSmallModel, SMALL_MODELS, type PretrainingReport } from '../experiment/smallModels';
-import { writeFileAtomic } from '../tensor/atomicFile';
+import { makeFolder, writeFileAtomic } from '../tensor/atomicFile';
 import { describeBackend, startBackend } from '../tensor/backend';
 import { UsageError, wholeNumber } from './command';
 
@@ -30,6 +30,7 @@ export async function run(argv: string[]): Promise<number> {
   const steps = values.steps === undefined ? undefined : wholeNumber('--steps', values.steps, [1, 1e9]);
   console.log(describeBackend(await startBackend()));
   const out = values.out ?? DATA;
+  makeFolder(out);
   for (const recipe of SMALL_MODELS.filter((model) => positionals.length === 0 || positionals.includes(model.name))) {
     const folder = path.join(out, recipe.name);
     const progress = (step: number, loss: number): void => {

@@ -10,7 +10,7 @@ import { countParams, disposeParams } from '../tensor/params';
 import { randomStream, type RandomStream } from '../tensor/random';
 import type { Split } from '../text/encyclopedia/fact';
 import { continuationExamples, runningText } from '../text/prompts';
-import { characterTokenizer, type Tokenizer } from '../text/tokenizer';
+import { characterTokenizer, tokenizerFiles, type Tokenizer } from '../text/tokenizer';
 import { toStored } from './actor';
 import { meanLoss, pretrain } from './pretrain';
 
@@ -88,10 +88,7 @@ export async function makeSmallModel(
     params,
     Array.from({ length: 8 }, () => batch(heldOut, 'heldOut')),
   );
-  const files = Object.fromEntries(
-    Object.entries(tokenizer.toJSON()).map(([file, content]) => [file, `${JSON.stringify(content, null, 1)}\n`]),
-  );
-  await saveCheckpoint(folder, { config: model.config, params: toStored(params) }, { files });
+  await saveCheckpoint(folder, { config: model.config, params: toStored(params) }, { files: tokenizerFiles(tokenizer) });
   const report = {
     name,
     seed,
