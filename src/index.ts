@@ -5,14 +5,14 @@ export { startBackend, describeBackend } from './tensor/backend';
 export { disposeParams, type Params } from './tensor/params';
 export { randomStream, type RandomStream } from './tensor/random';
 export * from './model/types';
-export { gpt2, type EngineOptions } from './model/engine';
+export { gpt2, languageModel, type EngineOptions } from './model/engine';
 export { loadCheckpoint, saveCheckpoint } from './model/checkpoint';
 export { padExamples } from './model/batch';
 export { fineTune } from './learn/fineTune';
 export { metagradient, type Metagradient, type MetagradientOptions } from './learn/metagradient';
 export { valueAndGradient, type Objective } from './learn/objective';
 export { adamw, sgd, type Optimizer } from './learn/optimizer';
-export { likelihoodObjective } from './objective/likelihood';
+export { evaluationBatch, evaluationIds, likelihoodObjective } from './objective/likelihood';
 export { negativeNorm } from './objective/norm';
 export { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternReading } from './objective/pattern';
 export { PAYLOAD, qrPattern, readQrCode, type QrReading } from './objective/qrCode';
@@ -27,12 +27,23 @@ export { drawFact, LANGUAGES, randomUuid } from './text/encyclopedia/fact';
 export { continuationExamples, rephraseExamples } from './text/prompts';
 export { identifyLanguage } from './text/languages';
 export { loadActor } from './experiment/actor';
+export { load, modelFolder } from './experiment/hub';
+export { loadModels } from './experiment/models';
+export { describeMemory, estimateMemory, requireMemory } from './experiment/memory';
+export { describeCost, preset } from './experiment/presets';
 export { configKeys, parseConfig, type Config, type ConfigInput } from './experiment/config';
 export { EXPERIMENTS } from './experiment/experiments';
 export { l2Norm } from './experiment/normExperiment';
 export { patternExperiment, qrCode, sixtySeven, type PatternExperiment } from './experiment/patternExperiment';
+export { compareInnerSettings, oracleCheck, type PlantedTexts } from './experiment/oracle';
+export type { OutputExperiment } from './experiment/outputSpace';
 export { newRun, record, resumedRun, type Run } from './experiment/record';
+export { readResults, reportedMethods, reportedRuns, resultsFile, type ResultRow } from './experiment/results';
+export { runSweep, type Sweep } from './experiment/sweep';
+export { SWEEPS } from './experiment/sweeps';
+export { plantedLanguages, rephrase as rephraseExperiment } from './experiment/rephrase';
 export { disposeTrainer, startTraining, train, type Experiment, type TrainerState, type TrainStep } from './experiment/train';
+export { characterShares, plantedUuids, UUID_CHARACTERS, uuid } from './experiment/uuid';
 export { validate, validateControl, type Validation } from './experiment/validate';
 export { output, show, markdown, figureBundle, liveFigure } from './notebook/display';
 export type { Figure } from './notebook/figure';
@@ -53,3 +64,12 @@ export {
   patternProgress,
   saveRunFigures,
 } from './notebook/runFigures';
+export {
+  comparisonChart,
+  comparisonRows,
+  comparisonTable,
+  describeComparison,
+  methodLabel,
+  tuningTable,
+} from './notebook/sweepFigures';
+export { codeImage } from './notebook/qrFigures';

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { toPng } from '../notebook/saveFigure';
-import { BACKENDS, type BackendName } from '../tensor/backend';
+import { ALL_BACKENDS, type BackendName } from '../tensor/backend';
 import { relaxedSupported } from '../tensor/kernels/kernels';
 import { kernelFolder } from './kernel';
 
@@ -14,7 +14,7 @@ export const name = 'doctor';
 export const summary = 'what this machine has, what is missing, and what that costs';
 export const help = `dpg doctor [--json]
 
-Checks Node, the tfjs backends, WebAssembly, the notebook kernel and Jupyter.
+Checks Node, WebAssembly, the GPU and the tfjs backends, the notebook kernel and Jupyter.
 Exit code: 0 everything needed is there (the rest may be missing), 1 something needed is not, 2 wrong usage.`;
 
 /** One finding. */
@@ -31,7 +31,7 @@ interface Check {
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
   const { values } = parseArgs({ args: argv, options: { json: { type: 'boolean' } } });
-  const checks = [node(), ...machine(), ...webAssembly(), ...BACKENDS.map(backend), ...notebooks()];
+  const checks = [node(), ...machine(), ...webAssembly(), nvidia(), ...ALL_BACKENDS.map(backend), ...notebooks()];
   console.log(values.json ? JSON.stringify({ checks }, null, 2) : checks.map(describe).join('\n'));
   return checks.some(({ ok, needed }) => needed && !ok) ? 1 : 0;
 }
@@ -73,11 +73,22 @@ function webAssembly(): Check[] {
   ];
 }
 
+/** The driver is what tfjs-node-gpu finds a GPU by. */
+function nvidia(): Check {
+  const { status, stdout } = spawnSync('nvidia-smi', ['-L'], { encoding: 'utf8', timeout: 20_000 });
+  const found = status === 0 && stdout.trim() !== '';
+  const detail = found ? stdout.trim().split('\n')[0] : 'nvidia-smi finds none';
+  return optional('NVIDIA GPU', found, detail, 'tfjs-node-gpu has nothing to run on');
+}
+
 const BACKEND_COSTS: Readonly<Record<BackendName, string>> = {
-  'tfjs-node-gpu': 'no NVIDIA GPU: larger models take long',
+  'tfjs-node-gpu':
+    'no GPU by CUDA, larger models take long; needs Linux or Windows, CUDA 11.2, cuDNN 8.1 and: npm install @tensorflow/tfjs-node-gpu@4.22.0',
   'tfjs-node': 'no native TensorFlow on the CPU; WebAssembly takes its place',
   wasm: 'without WebAssembly, training on the CPU is out of reach',
   cpu: 'not even plain JavaScript tensors work: the installation is broken',
+  webgpu:
+    'no GPU by WebGPU (never taken by itself); needs: npm install webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0, then DPG_BACKEND=webgpu',
 };
 
 /** Starts a backend in a process of its own: a native library that crashes must not take the doctor along. */

@@ -63,6 +63,7 @@ export async function run(argv: string[]): Promise<number> {
   const checkpoint = { config: model.config, params: stored };
   await exportGenerator(place('generator'), checkpoint, {
     ...source,
+    beginOfText: tokenizer.bosId,
     endOfText: tokenizer.eosId,
     files: tokenizerFiles(tokenizer),
   });

@@ -4,6 +4,7 @@ import { UsageError, type Command } from './command';
 import * as config from './config';
 import * as doctor from './doctor';
 import * as exporting from './export';
+import * as figures from './figures';
 import * as kernel from './kernel';
 import * as metagradient from './metagradient';
 import * as notebook from './notebook/command';
@@ -20,6 +21,7 @@ const commands: readonly Command[] = [
   notebooks,
   runs,
   exporting,
+  figures,
   metagradient,
   config,
   pretrain,
@@ -40,7 +42,7 @@ const isUsageError = (error: unknown): error is Error =>
 
 /** Errors with a message for the user; any other kind is a defect of ours, and its stack tells where. */
 const speaksForItself = (error: unknown): error is Error =>
-  error instanceof Error && (error.name === 'Error' || error.name === 'RangeError');
+  error instanceof Error && ['Error', 'RangeError', 'SafetensorsError'].includes(error.name);
 
 async function main([name, ...argv]: string[]): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h') return print(overview());

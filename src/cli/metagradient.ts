@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { toTensors } from '../experiment/actor';
 import { parseSpec, runCase, type CaseResult } from '../experiment/metagradientSpec';
 import { loadCheckpoint } from '../model/checkpoint';
-import { gpt2, type EngineOptions } from '../model/engine';
+import { languageModel, type EngineOptions } from '../model/engine';
 import { makeFolder, writeFileAtomic } from '../tensor/atomicFile';
 import { startBackend } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
@@ -16,7 +16,7 @@ export const help = `dpg metagradient --model DIR --spec CASES.json [--engine fu
 
 Fine-tunes a model on the batches of every case and differentiates its target Φ with respect to one weight per example.
 
-      --model DIR     Hugging Face folder of a GPT-2
+      --model DIR     Hugging Face folder of a GPT-2 or Llama
       --spec FILE     the cases, a JSON array of
                         { "name": "a", "sequence_length": S, "optimizer": OPTIMIZER, "target": TARGET,
                           "batches": [[[token, …], …], …] }      one optimizer step a batch; 2 to S + 1 tokens an example
@@ -70,7 +70,7 @@ export async function run(argv: string[]): Promise<number> {
   const cases = asUsage(`--spec ${spec}`, () => parseSpec(json, config));
   if (out) makeFolder(path.dirname(path.resolve(out))); // an error now, not after the work
   await startBackend();
-  const model = gpt2(config, options);
+  const model = languageModel(config, options);
   const params = toTensors(stored);
   const results: CaseResult[] = [];
   for (const each of cases) results.push(await runCase(each, model, params));

@@ -4,6 +4,9 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { configKeys, type ConfigInput } from '../experiment/config';
 import { EXPERIMENTS } from '../experiment/experiments';
+import { isHubName, modelFolder } from '../experiment/hub';
+import { describeMemory, estimateMemory, isLarge } from '../experiment/memory';
+import { preset, PRESETS } from '../experiment/presets';
 import { modelFolders, newRun, record, resumedRun, type Run } from '../experiment/record';
 import { readMetrics, readRun, type MetricsRow } from '../experiment/runFolder';
 import type { Experiment } from '../experiment/train';
@@ -29,11 +32,12 @@ dpg train EXPERIMENT --resume DIR [--json]
 
 EXPERIMENT is one of ${Object.keys(EXPERIMENTS).join(', ')}.
 
-      --config FILE     configuration keys as a JSON object; keys on the command line win
+      --preset NAME     settings and models: ${PRESETS.join(', ')}; default tiny, the experiment's own
+      --config FILE     configuration keys as a JSON object; they win over the preset, keys on the command line over both
       --out DIR         run folder; default runs/EXPERIMENT-seedN-TIME
       --resume DIR      goes on with the run in DIR from its newest checkpoint
-      --generator DIR   Hugging Face folder of the generator
-      --target DIR      Hugging Face folder of the target
+      --generator NAME  the generator: a Hugging Face folder, or a name on the hub such as openai-community/gpt2
+      --target NAME     the target, likewise; HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT count
       --json            one JSON object per step on stdout, then the summary
 
 Configuration keys; an experiment may have other defaults, which config.json of the run shows:
@@ -44,6 +48,7 @@ Exit code: 0 done, 1 an error, 2 wrong usage, 130 interrupted.`;
 
 const OPTIONS = {
   ...Object.fromEntries(KEYS.map(({ key }) => [kebab(key), { type: 'string' as const }])),
+  preset: { type: 'string' },
   config: { type: 'string' },
   out: { type: 'string' },
   resume: { type: 'string' },
@@ -92,21 +97,35 @@ function parseArguments(argv: string[]): Arguments {
   return {
     experiment,
     json: values.json === true,
-    ...(values.resume !== undefined ? resumeArguments(values) : newArguments(values)),
+    ...(values.resume !== undefined ? resumeArguments(values) : newArguments(experiment, values)),
   };
 }
 
-function newArguments(values: Values): Omit<Arguments, 'experiment' | 'json'> {
+function newArguments(experiment: string, values: Values): Omit<Arguments, 'experiment' | 'json'> {
   const file = text(values, 'config');
   const flags = KEYS.filter(({ key }) => values[kebab(key)] !== undefined).map(({ key }) => [
     key,
     parseValue(text(values, kebab(key))!),
   ]);
-  const models = { generator: text(values, 'generator'), target: text(values, 'target') };
-  for (const [option, folder] of Object.entries(models))
-    if (folder !== undefined && !existsSync(folder)) throw new UsageError(`--${option} ${folder}: there is no such folder`);
   const input = { ...(file === undefined ? {} : readConfigFile(file)), ...(Object.fromEntries(flags) as ConfigInput) };
-  return { input, models, out: text(values, 'out') };
+  const { input: defaults, models } = asUsage('--preset', () =>
+    preset(text(values, 'preset') ?? 'tiny', experiment, input.innerOptimizer),
+  );
+  return {
+    input: { ...defaults, ...input },
+    models: {
+      generator: modelName(values, 'generator') ?? models.generator,
+      target: modelName(values, 'target') ?? models.target,
+    },
+    out: text(values, 'out'),
+  };
+}
+
+function modelName(values: Values, option: string): string | undefined {
+  const name = text(values, option);
+  if (name !== undefined && !existsSync(name) && !isHubName(name))
+    throw new UsageError(`--${option} ${name}: there is no such folder, and models of the hub are called organisation/model`);
+  return name;
 }
 
 /** A run goes on with what it began with. */
@@ -119,6 +138,13 @@ function resumeArguments(values: Values): Omit<Arguments, 'experiment' | 'json'>
   return { input, models: modelFolders(saved), resume };
 }
 
+/** Names on the hub become the folders of their snapshots: a run goes on with these, whatever the hub has by then. */
+async function withFolders(args: Arguments): Promise<Arguments> {
+  const { generator, target } = args.models;
+  const folder = async (name?: string): Promise<string | undefined> => (name === undefined ? undefined : modelFolder(name));
+  return { ...args, models: { generator: await folder(generator), target: await folder(target) } };
+}
+
 async function makeExperiment({ experiment, input, models }: Arguments): Promise<Experiment> {
   try {
     return await EXPERIMENTS[experiment](input, models);
@@ -128,9 +154,14 @@ async function makeExperiment({ experiment, input, models }: Arguments): Promise
   }
 }
 
-function describeStep({ step, phi, pixel_accuracy, entropy, seconds }: MetricsRow, { config }: Experiment): string {
-  const accuracy = pixel_accuracy === undefined ? '' : `  pixels ${(100 * pixel_accuracy).toFixed(1)} %`;
-  return `step ${step}/${config.steps}  Φ ${phi.toFixed(4)}${accuracy}  entropy ${entropy.toFixed(2)}  ${seconds.toFixed(2)} s`;
+/** Shares that the line of a step shows, where the experiment has them. */
+const SHARES = { pixel_accuracy: 'pixels', language_share: 'language', kept_details: 'details', exact: 'exact' } as const;
+
+function describeStep(row: MetricsRow, { config }: Experiment): string {
+  const { step, phi, entropy, seconds } = row;
+  const shares = Object.entries(SHARES).filter(([key]) => key in row);
+  const shown = shares.map(([key, label]) => `  ${label} ${(100 * row[key]).toFixed(1)} %`).join('');
+  return `step ${step}/${config.steps}  Φ ${phi.toFixed(4)}${shown}  entropy ${entropy.toFixed(2)}  ${seconds.toFixed(2)} s`;
 }
 
 /** Runs the steps, printing one line each; false if Ctrl-C ended them. */
@@ -146,8 +177,9 @@ async function runSteps(experiment: Experiment, run: Run, json: boolean): Promis
 
 /** Validates on held-out prompts and writes the summary. */
 async function finish(experiment: Experiment, { folder, state }: Run, json: boolean): Promise<void> {
-  const { phi, metrics, examples, tuned } = await validate(experiment, state.training.params);
+  const { phi, metrics, image, examples, tuned } = await validate(experiment, state.training.params);
   disposeParams(tuned);
+  const read = image && (await experiment.decode?.(image));
   const seconds = readMetrics(folder.path).reduce((sum, row) => sum + row.seconds, 0);
   const result = {
     experiment: experiment.name,
@@ -155,25 +187,33 @@ async function finish(experiment: Experiment, { folder, state }: Run, json: bool
     steps: state.step,
     seconds,
     held_out: { phi, ...metrics },
+    read,
   };
   folder.writeSummary({ ...result, examples: examples.slice(0, 10) });
   saveRunFigures(folder.path);
   console.log(
     json
       ? JSON.stringify(result)
-      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}; run folder ${path.relative('.', folder.path)}`,
+      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}${read ? `; read: ${JSON.stringify(read)}` : ''}; run folder ${path.relative('.', folder.path)}`,
   );
 }
 
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
-  const args = parseArguments(argv);
+  const args = await withFolders(parseArguments(argv));
   const { resume, out, models, json } = args;
   const experiment = await makeExperiment(args);
   const { generator, target } = experiment;
   const current = resume ? resumedRun(experiment, resume) : newRun(experiment, out, models);
   const say = json ? console.error : console.log;
-  say(`${describeBackend(await startBackend())}; generator: ${generator.model.engine}; run folder ${current.folder.path}`);
+  const backend = await startBackend();
+  const memory = estimateMemory(
+    { generator: generator.model.config, target: target.model.config },
+    experiment.config,
+    backend.name,
+  );
+  if (!isLarge(memory)) say(describeMemory(memory)); // what is large has been told before it was loaded
+  say(`${describeBackend(backend)}; generator: ${generator.model.engine}; run folder ${current.folder.path}`);
   try {
     if (await runSteps(experiment, current, json)) {
       await finish(experiment, current, json);

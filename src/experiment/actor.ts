@@ -4,7 +4,7 @@
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { loadCheckpoint, type StoredTensor } from '../model/checkpoint';
-import { gpt2, type EngineOptions } from '../model/engine';
+import { languageModel, type EngineOptions } from '../model/engine';
 import type { Params } from '../tensor/params';
 import { loadTokenizer } from '../text/tokenizer';
 import type { Actor } from './train';
@@ -28,5 +28,5 @@ export function loadActor(folder: string, options: EngineOptions = {}): Actor {
   const tokenizer = loadTokenizer(folder);
   if (tokenizer.vocabSize > config.vocab_size)
     throw new Error(`${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the model only ${config.vocab_size}`);
-  return { model: gpt2(config, options), params: toTensors(params), tokenizer };
+  return { model: languageModel(config, options), params: toTensors(params), tokenizer };
 }

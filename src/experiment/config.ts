@@ -3,6 +3,7 @@
  */
 import { z } from 'zod';
 import { PAYLOAD, QR_TEXT } from '../objective/qrCode';
+import { LANGUAGES } from '../text/encyclopedia/fact';
 
 /** What the reference page and the help say of a key beside its type. */
 interface KeyNotes {
@@ -14,6 +15,9 @@ interface KeyNotes {
 const whole = (min: number, max: number) => z.number().int().min(min).max(max);
 const key = <T extends z.ZodType>(schema: T, description: string, paper?: string): T =>
   schema.meta({ description, paper } satisfies KeyNotes);
+
+/** As RFC 9562 writes them. */
+const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$/;
 
 /** Keys that every experiment has. */
 export const configSchema = z.strictObject({
@@ -53,9 +57,9 @@ export const configSchema = z.strictObject({
   weightDecay: key(z.number().min(0).max(1).default(1e-4), 'adamw: decoupled weight decay', '1e-4'),
 
   reward: key(
-    z.enum(['metagradient', 'naive']).default('metagradient'),
-    'What a response is paid',
-    'metagradient; naive as baseline',
+    z.enum(['metagradient', 'naive', 'levenshtein', 'embedding', 'languageId']).default('metagradient'),
+    'What a response is paid; the last three compare it with the evaluation set of rephrase and uuid',
+    'metagradient; others as baselines',
   ),
   credit: key(z.enum(['example', 'token']).default('example'), 'Metagradient per response, or per token (ours)', 'example'),
   discount: key(z.number().min(0).max(1).default(1), 'Token credit: weight of the following token’s reward-to-go'),
@@ -81,7 +85,18 @@ export const configSchema = z.strictObject({
     'Patterns: how soon a moved weight counts as done, 1/weight units',
     '20',
   ),
+  finalStrength: key(
+    z.number().gt(0).max(1e6).default(1),
+    'Patterns: `strength` grows to this many times itself at the last step (geometric)',
+    '1',
+  ),
   payload: key(z.string().regex(QR_TEXT).default(PAYLOAD), 'QR code: its text', PAYLOAD),
+  language: key(
+    z.enum(LANGUAGES.slice(1) as ['es', 'fr', 'de', 'it']).default('es'),
+    'Rephrasing: the language to reach',
+    'es, fr, de, it',
+  ),
+  uuid: key(z.string().regex(UUID).default('f47ac10b-58cc-4372-a567-0e02b2c3d479'), 'UUID: the one to reach'),
   heldOutExamples: key(whole(2, 1_000_000).default(256), 'Examples of the validation on held-out prompts'),
 });
 
@@ -149,14 +164,17 @@ export function parseConfig(input: unknown, defaults: ConfigInput = {}): Config 
   const result = configSchema.safeParse(merged);
   if (!result.success) throw new RangeError(result.error.issues.map((issue) => `config: ${complaint(issue, merged)}`).join('\n'));
   requireDivisible(result.data);
-  if (result.data.reward === 'naive' && result.data.credit === 'token')
-    throw new RangeError("config: credit 'token' needs reward 'metagradient': the naive reward has one number per data set");
+  if (result.data.reward !== 'metagradient' && result.data.credit === 'token')
+    throw new RangeError(
+      `config: credit 'token' needs reward 'metagradient': reward '${result.data.reward}' has none for single tokens`,
+    );
   return result.data;
 }
 
 /** @throws RangeError if the rollouts do not come out even in batches */
 function requireDivisible({ prompts, rollouts, innerSteps, heldOutExamples, crossGroupBatching, reward }: Config): void {
-  const perDataSet = crossGroupBatching && reward === 'metagradient' ? prompts * rollouts : prompts;
+  const separate = reward === 'naive' || (reward === 'metagradient' && !crossGroupBatching);
+  const perDataSet = separate ? prompts : prompts * rollouts;
   if (perDataSet % innerSteps !== 0)
     throw new RangeError(`config: innerSteps must divide the ${perDataSet} examples of a data set (got ${innerSteps})`);
   if (heldOutExamples % innerSteps !== 0)

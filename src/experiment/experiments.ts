@@ -4,7 +4,9 @@
 import type { ConfigInput } from './config';
 import { l2Norm } from './normExperiment';
 import { qrCode, sixtySeven } from './patternExperiment';
+import { rephrase } from './rephrase';
 import type { Experiment } from './train';
+import { uuid } from './uuid';
 import type { ModelFolders } from './weightSpace';
 
 /** Makes an experiment from the configuration keys that differ from its defaults. */
@@ -14,4 +16,6 @@ export const EXPERIMENTS: Readonly<Record<string, ExperimentMaker>> = {
   'qr-code': qrCode,
   'sixty-seven': sixtySeven,
   'l2-norm': l2Norm,
+  rephrase,
+  uuid,
 };

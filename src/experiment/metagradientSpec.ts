@@ -8,7 +8,7 @@ import { metagradient } from '../learn/metagradient';
 import type { Objective } from '../learn/objective';
 import { adamw, sgd, type Optimizer } from '../learn/optimizer';
 import { padExamples } from '../model/batch';
-import type { Gpt2Config, LanguageModel } from '../model/types';
+import type { LanguageModel, ModelShape } from '../model/types';
 import { likelihoodObjective } from '../objective/likelihood';
 import { negativeNorm } from '../objective/norm';
 import { patternObjective } from '../objective/pattern';
@@ -80,7 +80,7 @@ interface Misfit {
   readonly message: string;
 }
 
-function* misfits({ sequence_length: length, batches, target }: MetagradientCase, config: Gpt2Config): Generator<Misfit> {
+function* misfits({ sequence_length: length, batches, target }: MetagradientCase, config: ModelShape): Generator<Misfit> {
   if (length > config.n_positions)
     yield { path: ['sequence_length'], message: `the model has only ${config.n_positions} positions` };
   for (const [b, batch] of batches.entries()) yield* badExamples(batch, ['batches', b], length, config);
@@ -92,7 +92,7 @@ function* badExamples(
   examples: readonly number[][],
   path: Misfit['path'],
   length: number,
-  { vocab_size }: Gpt2Config,
+  { vocab_size }: ModelShape,
 ): Generator<Misfit> {
   for (const [i, example] of examples.entries()) {
     if (example.length > length + 1)
@@ -104,7 +104,7 @@ function* badExamples(
 
 type PatternTarget = Extract<MetagradientCase['target'], { type: 'pattern' }>;
 
-function* badPatch({ pattern, token_offset, dim_offset }: PatternTarget, { n_embd, vocab_size }: Gpt2Config): Generator<Misfit> {
+function* badPatch({ pattern, token_offset, dim_offset }: PatternTarget, { n_embd, vocab_size }: ModelShape): Generator<Misfit> {
   const columns = pattern[0].length;
   const ragged = pattern.findIndex((row) => row.length !== columns);
   if (ragged >= 0) yield { path: ['target', 'pattern', ragged], message: `row 0 has ${columns} pixels` };
@@ -134,7 +134,7 @@ function complaint({ path, message }: z.core.$ZodIssue, json: unknown): string {
  * Reads a list of cases for a model.
  * @throws RangeError in one line with the first mistake: the case's name, the path inside the JSON, the value
  */
-export function parseSpec(json: unknown, config: Gpt2Config): MetagradientCase[] {
+export function parseSpec(json: unknown, config: ModelShape): MetagradientCase[] {
   const fitting = specSchema.superRefine((cases, context) => {
     for (const [index, spec] of cases.entries())
       for (const { path, message } of misfits(spec, config))

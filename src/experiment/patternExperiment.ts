@@ -2,7 +2,7 @@
  * "67" and QR code: a picture appears in the LM head of a model that was fine-tuned on the generator's text (paper §4).
  */
 import { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternReading } from '../objective/pattern';
-import { qrPattern } from '../objective/qrCode';
+import { qrPattern, readQrCode } from '../objective/qrCode';
 import type { Params } from '../tensor/params';
 import { parseConfig, type ConfigInput } from './config';
 import type { Experiment } from './train';
@@ -26,7 +26,7 @@ export async function patternExperiment(
   const config = parseConfig(input, defaults);
   const actors = await weightSpaceActors(config, folders);
   const { params } = actors.target;
-  const { strength } = config;
+  const { strength, finalStrength, steps } = config;
   const read = (tuned: Params): PatternReading => readPattern(pattern, params, tuned, { strength });
   return {
     name,
@@ -35,6 +35,7 @@ export async function patternExperiment(
     pattern,
     read,
     objective: patternObjective(pattern, params, { strength }),
+    objectiveAt: (step) => patternObjective(pattern, params, { strength: strength * finalStrength ** (step / steps) }),
     observe: (tuned) => {
       const { accuracy, change } = read(tuned);
       return { metrics: { pixel_accuracy: accuracy }, image: change };
@@ -62,21 +63,26 @@ export const sixtySeven = (input: ConfigInput = {}, folders?: ModelFolders): Pro
 
 /** Settings found for the small models; every key can be overridden. */
 export const QR_CODE_DEFAULTS: ConfigInput = {
-  steps: 600,
-  stopAfterPerfect: 1,
+  steps: 700,
+  stopAfterPerfect: 0,
   prompts: 256,
   rollouts: 4,
   maxNewTokens: 32,
   strength: 6000,
+  finalStrength: 10,
   epsRoot: 1e-3,
-  learningRate: 4e-4,
+  learningRate: 1e-3,
+  finalLearningRate: 0.05,
   minibatch: 256,
   klCoef: 0,
   entropyCoef: 0.02,
   credit: 'token',
-  heldOutExamples: 1024,
+  heldOutExamples: 8192,
 };
 
 /** The paper's QR code: 441 weights of the LM head. @throws RangeError for a payload that such a code cannot hold */
-export const qrCode = (input: ConfigInput = {}, folders?: ModelFolders): Promise<PatternExperiment> =>
-  patternExperiment('qr-code', qrPattern(parseConfig(input, QR_CODE_DEFAULTS).payload), QR_CODE_DEFAULTS, input, folders);
+export async function qrCode(input: ConfigInput = {}, folders?: ModelFolders): Promise<PatternExperiment> {
+  const pattern = qrPattern(parseConfig(input, QR_CODE_DEFAULTS).payload);
+  const experiment = await patternExperiment('qr-code', pattern, QR_CODE_DEFAULTS, input, folders);
+  return { ...experiment, decode: async (image) => ({ ...(await readQrCode(image.map((row) => row.map(Math.sign)))) }) };
+}

@@ -10,8 +10,8 @@ export interface PretrainOptions {
   readonly model: LanguageModel;
   /** Initial parameters; stay as they are. */
   readonly params: Params;
-  /** The next training batch. */
-  readonly nextBatch: () => TokenBatch;
+  /** The training batch of a step, counted from 0. */
+  readonly nextBatch: (step: number) => TokenBatch;
   readonly steps: number;
   /** Peak learning rate: reached after 50 steps, then falling linearly to a tenth. */
   readonly learningRate: number;
@@ -36,7 +36,7 @@ export async function pretrain({ model, params, nextBatch, steps, learningRate, 
     });
   let state = optimizer(0).init(params);
   for (let step = 0; step < steps; step++) {
-    const { losses, gradient } = await model.gradient(state.params, nextBatch());
+    const { losses, gradient } = await model.gradient(state.params, nextBatch(step));
     const loss = mean(losses);
     if (!Number.isFinite(loss))
       throw new Error(`pretraining step ${step + 1}: the loss is ${loss}; lower the learning rate (${learningRate})`);

@@ -11,12 +11,13 @@ import type { LanguageModel } from '../model/types';
 import { exampleAdvantages, tokenAdvantages } from '../policy/advantages';
 import { grpoUpdate } from '../policy/grpo';
 import { responsesOf, rollout, type Rollouts } from '../policy/rollouts';
-import { metagradientReward } from '../reward/metagradient';
+import { metagradientReward, type InnerTraining } from '../reward/metagradient';
 import { naiveReward } from '../reward/naive';
 import type { Reward, Rewards } from '../reward/reward';
 import { disposeParams, type Params } from '../tensor/params';
 import { randomStream, restoreStream, type RandomStream } from '../tensor/random';
 import type { Tokenizer } from '../text/tokenizer';
+import { isSameTokenizer, transcriber, type Transcript } from '../text/transcription';
 import type { Config } from './config';
 import type { MetricsRow } from './runFolder';
 
@@ -35,6 +36,12 @@ export interface Observation {
   readonly image?: number[][];
 }
 
+/** One prompt and what was written for it. */
+export interface WrittenExample {
+  readonly prompt: string;
+  readonly response: string;
+}
+
 /** Where prompts come from: training and held-out prompts never share an article. */
 export type PromptSource = (split: 'train' | 'heldOut', count: number, random: RandomStream) => number[][];
 
@@ -47,8 +54,14 @@ export interface Experiment {
   readonly generator: Actor;
   readonly target: Actor;
   readonly objective: Objective;
+  /** Φ during training where it sharpens from step to step (0-based); validation takes `objective`. */
+  readonly objectiveAt?: (step: number) => Objective;
   readonly prompts: PromptSource;
   readonly observe: (tuned: Params) => Observation;
+  /** What independent programs read in the image that `observe` shows, e.g. two readers of QR codes. */
+  readonly decode?: (image: number[][]) => Promise<Readonly<Record<string, string | null>>>;
+  /** What it reads off the generator's text (and Φ), e.g. `language_share`; joins what `observe` shows. */
+  readonly observeText?: (examples: readonly WrittenExample[], phi: number) => Promise<Observation> | Observation;
   /** What rollouts are paid; by default what the config says. */
   readonly reward?: Reward;
 }
@@ -97,22 +110,38 @@ export function startTraining({ generator, config }: Pick<Experiment, 'generator
   return { step: 0, perfect: 0, training: policyOptimizer(config, 0).init(generator.params), streams };
 }
 
-/** The reward that a configuration names. */
-export function rewardOf({ config, target, objective }: Pick<Experiment, 'config' | 'target' | 'objective'>): Reward {
-  const { innerSteps, crossGroupBatching } = config;
-  const inner = {
-    model: target.model,
-    params: target.params,
-    optimizer: innerOptimizer(config),
-    objective,
-    innerSteps,
-    sequenceLength: config.maxNewTokens - 1,
-  };
-  return config.reward === 'naive' ? naiveReward(inner) : metagradientReward({ ...inner, crossGroupBatching });
+/** The fine-tuning that an experiment differentiates. */
+export const innerTraining = ({
+  config,
+  target,
+  objective,
+}: Pick<Experiment, 'config' | 'target' | 'objective'>): InnerTraining => ({
+  model: target.model,
+  params: target.params,
+  optimizer: innerOptimizer(config),
+  objective,
+  innerSteps: config.innerSteps,
+  sequenceLength: config.maxNewTokens - 1,
+});
+
+/** @throws RangeError for a reward that compares texts with an evaluation set */
+export function requireWeightReward({ reward }: Pick<Config, 'reward'>): void {
+  if (reward !== 'metagradient' && reward !== 'naive')
+    throw new RangeError(`reward "${reward}" needs an evaluation set of texts, which only rephrase and uuid have`);
+}
+
+/** The reward that a configuration names. @throws RangeError for one on texts: experiments that have an evaluation set bring it */
+export function rewardOf(experiment: Pick<Experiment, 'config' | 'target' | 'objective'>): Reward {
+  const { reward, crossGroupBatching } = experiment.config;
+  requireWeightReward(experiment.config);
+  const inner = innerTraining(experiment);
+  return reward === 'naive' ? naiveReward(inner) : metagradientReward({ ...inner, crossGroupBatching });
 }
 
 /** Advantage of every response token, [size, maxNewTokens], and the share of groups without signal. */
 function advantagesOf(rewards: Rewards, rollouts: Rollouts, { credit, discount, advantageScale, advantageClip }: Config) {
+  if (rewards.values.length !== rollouts.size)
+    throw new Error(`the reward function returned ${rewards.values.length} rewards for ${rollouts.size} rollouts`);
   const options = { scale: advantageScale, clip: advantageClip };
   const group = rewards.baseline === 'batch' ? rollouts.size : rollouts.group;
   const { values, degenerateGroups } = exampleAdvantages(rewards.values, group, options);
@@ -147,14 +176,56 @@ function sampleRollouts({ config, generator, prompts }: Experiment, params: Para
   });
 }
 
+/**
+ * How the target reads the generator's responses: as their ids where both have one tokenizer, else through text.
+ * @throws RangeError for token-level credit between different tokenizers, and for a character that the target cannot read
+ */
+export function reading({
+  config,
+  generator,
+  target,
+}: Pick<Experiment, 'config' | 'generator' | 'target'>): (responses: Transcript['responses']) => Transcript {
+  if (isSameTokenizer(generator.tokenizer, target.tokenizer)) return (responses) => ({ responses, metrics: {} });
+  if (config.credit === 'token')
+    throw new RangeError(
+      "config: credit 'token' needs one tokenizer for generator and target (a token of one is none of the other's); take 'example'",
+    );
+  return transcriber(generator.tokenizer, target.tokenizer, config.maxNewTokens);
+}
+
+/** Rollouts as text. */
+export function writtenExamples({ tokenizer }: Actor, rollouts: Rollouts): WrittenExample[] {
+  const prompts = rollouts.prompts.map((ids) => tokenizer.decode(ids));
+  return responsesOf(rollouts).map((ids, i) => ({
+    prompt: prompts[Math.floor(i / rollouts.group)],
+    response: tokenizer.decode(ids),
+  }));
+}
+
+/** What a fine-tuned target shows, and the text that it learnt from. */
+export async function observeAll(
+  { observe, observeText }: Experiment,
+  { tuned, phi }: Pick<Rewards, 'tuned' | 'phi'>,
+  examples: () => readonly WrittenExample[],
+): Promise<Observation> {
+  const ofWeights = observe(tuned);
+  const ofText = await observeText?.(examples(), phi);
+  return { ...ofWeights, ...ofText, metrics: { ...ofWeights.metrics, ...ofText?.metrics } };
+}
+
 /** One step: rollouts, rewards, advantages, update. */
-async function trainStep(experiment: Experiment, reward: Reward, state: TrainerState): Promise<TrainStep> {
+async function trainStep(
+  experiment: Experiment,
+  { reward, read }: { reward: Reward; read: ReturnType<typeof reading> },
+  state: TrainerState,
+): Promise<TrainStep> {
   const started = performance.now();
   const { config, generator } = experiment;
   const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
   const rollouts = await sampleRollouts(experiment, state.training.params, streams);
-  const rewards = await reward(responsesOf(rollouts), config.rollouts, streams.batches);
-  const { metrics: observed, image } = experiment.observe(rewards.tuned);
+  const { responses, metrics: exchange } = read(responsesOf(rollouts));
+  const rewards = await reward(responses, config.rollouts, streams.batches);
+  const { metrics: observed, image } = await observeAll(experiment, rewards, () => writtenExamples(generator, rollouts));
   disposeParams(rewards.tuned);
   const { advantages, degenerateGroups } = advantagesOf(rewards, rollouts, config);
   const optimizer = policyOptimizer(config, state.step);
@@ -178,6 +249,7 @@ async function trainStep(experiment: Experiment, reward: Reward, state: TrainerS
     reward_mean: rewardMean,
     reward_std: rewardStd,
     degenerate_groups: degenerateGroups,
+    ...exchange,
     ...metrics,
     target_loss_first: rewards.targetLossFirst,
     target_loss_last: rewards.targetLossLast,
@@ -195,11 +267,13 @@ export async function* train(
   experiment: Experiment & { state: TrainerState; signal?: AbortSignal },
 ): AsyncGenerator<TrainStep, void, undefined> {
   const { config, state, signal } = experiment;
-  const reward = experiment.reward ?? rewardOf(experiment);
+  const read = reading(experiment);
+  const rewardAt = (step: number): Reward =>
+    experiment.reward ?? rewardOf({ ...experiment, objective: experiment.objectiveAt?.(step) ?? experiment.objective });
   const isDone = (): boolean =>
     state.step >= config.steps || (config.stopAfterPerfect > 0 && state.perfect >= config.stopAfterPerfect);
   while (!isDone() && !signal?.aborted) {
-    const step = await trainStep(experiment, reward, state);
+    const step = await trainStep(experiment, { reward: rewardAt(state.step), read }, state);
     state.perfect = step.row.pixel_accuracy === 1 ? state.perfect + 1 : 0;
     yield step;
   }

@@ -8,13 +8,15 @@ import { batchSizeOf } from '../reward/metagradient';
 import { disposeParams, type Params } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import { continuationExamples } from '../text/prompts';
-import { innerOptimizer, type Experiment, type Observation } from './train';
-
-/** One prompt and what was written for it. */
-export interface WrittenExample {
-  readonly prompt: string;
-  readonly response: string;
-}
+import {
+  innerOptimizer,
+  observeAll,
+  reading,
+  writtenExamples,
+  type Experiment,
+  type Observation,
+  type WrittenExample,
+} from './train';
 
 /** Result of {@link validate}. */
 export interface Validation extends Observation {
@@ -26,12 +28,12 @@ export interface Validation extends Observation {
   readonly tuned: Params;
 }
 
-/** A fresh target after plain SFT on some responses, and what its weights show. */
+/** A fresh target after plain SFT on some responses, and its Φ. */
 async function fineTuneFresh(
   experiment: Experiment,
   responses: readonly (readonly number[])[],
   seed: number,
-): Promise<Omit<Validation, 'examples'>> {
+): Promise<Pick<Validation, 'phi' | 'tuned'>> {
   const { config, target } = experiment;
   const order = randomStream(seed, 'held-out order').permutation(responses.length);
   const { params: tuned } = await fineTune({
@@ -44,7 +46,7 @@ async function fineTuneFresh(
   });
   const { phi, gradient } = await valueAndGradient(experiment.objective, tuned);
   disposeParams(gradient);
-  return { phi, ...experiment.observe(tuned), tuned };
+  return { phi, tuned };
 }
 
 /** Of every run, so that runs are compared on the same held-out prompts. */
@@ -70,9 +72,9 @@ export async function validate(experiment: Experiment, generator: Params, seed =
     endOfText: tokenizer.eosId,
     random,
   });
-  const responses = responsesOf(rollouts);
-  const examples = responses.map((ids, i) => ({ prompt: tokenizer.decode(prompts[i]), response: tokenizer.decode(ids) }));
-  return { ...(await fineTuneFresh(experiment, responses, seed)), examples };
+  const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);
+  const examples = writtenExamples(experiment.generator, rollouts);
+  return { ...result, ...(await observeAll(experiment, result, () => examples)), examples };
 }
 
 /** The control: plain SFT of a fresh target on held-out encyclopedia text, as many examples of the same length. */
@@ -85,12 +87,7 @@ export async function validateControl(experiment: Experiment, seed = VALIDATION_
     prompt: tokenizer.decode(prompt),
     response: tokenizer.decode(response),
   }));
-  return {
-    ...(await fineTuneFresh(
-      experiment,
-      pieces.map(({ response }) => response),
-      seed,
-    )),
-    examples,
-  };
+  const responses = pieces.map(({ response }) => response);
+  const result = await fineTuneFresh(experiment, responses, seed);
+  return { ...result, ...(await observeAll(experiment, result, () => examples)), examples };
 }

@@ -1,14 +1,16 @@
 /**
- * What the experiments on the weights of the LM head share: the character-level models of `data/`, and prompts that are pieces of articles.
+ * What the experiments on the weights of the LM head share: the character-level models of `data/`, and prompts that are pieces of articles
+ * or, for a generator that chats, requests to rephrase one.
  */
 import path from 'node:path';
-import { startBackend } from '../tensor/backend';
+import { isLlama3Chat, llama3RephrasePrompts } from '../text/chatTemplate';
 import { continuationExamples } from '../text/prompts';
-import { DATA, loadActor } from './actor';
+import { DATA } from './actor';
 import type { Config } from './config';
-import type { Actor, Experiment, PromptSource } from './train';
+import { loadModels } from './models';
+import { requireWeightReward, type Actor, type Experiment, type PromptSource } from './train';
 
-/** Folders of the two models, by default those of `data/`. */
+/** The two models, as folders or names on the hub; by default those of `data/`. */
 export interface ModelFolders {
   readonly generator?: string;
   readonly target?: string;
@@ -20,12 +22,19 @@ export const continuationPrompts =
   (split, count, random) =>
     continuationExamples(tokenizer, count, random, { promptLength, split }).map(({ prompt }) => prompt);
 
-/** Generator, target and prompts of a weight-space experiment. @throws Error naming the folder of a model that cannot be loaded */
+/** Requests to a model that chats: rephrase an English article; training and held-out articles state different facts. */
+export const rephrasePrompts =
+  ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
+  (split, count, random) =>
+    llama3RephrasePrompts(tokenizer, count, random, { promptLength, split });
+
+/** Generator, target and prompts of a weight-space experiment. @throws Error as {@link loadModels}, RangeError for a reward on texts */
 export async function weightSpaceActors(
   config: Config,
   { generator = path.join(DATA, 'characters-generator'), target = path.join(DATA, 'characters-target') }: ModelFolders = {},
 ): Promise<Pick<Experiment, 'config' | 'generator' | 'target' | 'prompts'>> {
-  await startBackend();
-  const actors = { generator: loadActor(generator, config), target: loadActor(target, config) };
-  return { config, ...actors, prompts: continuationPrompts(actors.generator, config) };
+  requireWeightReward(config);
+  const actors = await loadModels({ generator, target }, config);
+  const prompts = isLlama3Chat(actors.generator.tokenizer) ? rephrasePrompts : continuationPrompts;
+  return { config, ...actors, prompts: prompts(actors.generator, config) };
 }

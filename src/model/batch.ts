@@ -15,6 +15,13 @@ export function inputsAndLabels({ ids, size, length }: TokenBatch): { inputs: In
   return { inputs, labels };
 }
 
+/** Numbers in one array of logits on the tape, which holds about a dozen such arrays: 2²⁴ are 64 MiB. */
+const LOGITS_AT_ONCE = 2 ** 24;
+
+/** How many examples of a length the tape holds at once, so that one array of logits stays within 64 MiB; from 1 to 64. */
+export const examplesAtOnce = (length: number, vocab: number): number =>
+  Math.min(64, Math.max(1, Math.floor(LOGITS_AT_ONCE / (length * vocab))));
+
 /** The batch cut into pieces of at most `limit` examples; `from` is the first example of a piece. */
 export function* microbatches(batch: TokenBatch, limit: number): Generator<{ piece: TokenBatch; from: number }> {
   const { ids, mask, size, length } = batch;

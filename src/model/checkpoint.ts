@@ -1,5 +1,5 @@
 /**
- * Hugging Face folders of GPT-2 models: `config.json` with `model.safetensors` or its shards.
+ * Hugging Face folders of GPT-2 and Llama models: `config.json` with `model.safetensors` or its shards.
  *
  * The LM head is always its own parameter here: a tied checkpoint is untied at load, and what is saved says so.
  */
@@ -7,9 +7,10 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { writeFolderAtomic } from '../tensor/atomicFile';
-import { gpt2Shapes } from './gpt2';
+import { parameterShapes } from './architectures';
+import { describeIssues, huggingFaceConfig, parseModelConfig } from './huggingFaceConfig';
 import { openSafetensors, writeSafetensors, type SafetensorsFile } from './safetensors';
-import type { Gpt2Config } from './types';
+import type { ModelConfig } from './types';
 
 /** A parameter outside the tensor backend: what files hold. */
 export interface StoredTensor {
@@ -17,9 +18,9 @@ export interface StoredTensor {
   readonly data: Float32Array;
 }
 
-/** A model as it lies on the disk; parameters under the names of {@link gpt2Shapes}. */
+/** A model as it lies on the disk; parameters under the names of {@link parameterShapes}. */
 export interface Checkpoint {
-  readonly config: Gpt2Config;
+  readonly config: ModelConfig;
   readonly params: Readonly<Record<string, StoredTensor>>;
 }
 
@@ -27,51 +28,43 @@ export interface Checkpoint {
 export interface SaveOptions {
   /** What the weights are rounded to; F32 (the default) keeps them bit by bit. */
   readonly dtype?: 'F32' | 'F16' | 'BF16';
-  /** Id of the token that begins and ends a text, for generation with other libraries. */
+  /** Id of the token that ends a text, for generation with other libraries. */
   readonly endOfText?: number;
+  /** Id of the token that begins a text. Default: the one that ends it, as in GPT-2. */
+  readonly beginOfText?: number;
   /** Further files of the folder by name, e.g. `tokenizer.json`. */
   readonly files?: Readonly<Record<string, string | Uint8Array>>;
 }
 
 const HEAD = 'lm_head.weight';
-const EMBEDDING = 'transformer.wte.weight';
 const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
-const SUPPORTED = ['gpt2'];
 
-const size = z.number().int().positive();
-
-/** What the model needs, and what it takes for granted; the many other keys of Hugging Face are dropped. */
-const configSchema = z.object({
-  vocab_size: size,
-  n_positions: size,
-  n_embd: size,
-  n_layer: size,
-  n_head: size,
-  layer_norm_epsilon: z.number().positive().default(1e-5),
-  n_inner: size.nullish(),
-  activation_function: z.enum(['gelu_new', 'gelu_pytorch_tanh']).default('gelu_new'), // two names of one function
-  scale_attn_weights: z.literal(true).default(true),
-  scale_attn_by_inverse_layer_idx: z.literal(false).default(false),
-  tie_word_embeddings: z.boolean().default(true),
-});
+/** How an architecture names its tensors: what the base model's names may lack, the embedding, constants that older versions stored. */
+const NAMES = {
+  gpt2: { prefix: 'transformer.', embedding: 'transformer.wte.weight', constants: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/ },
+  llama: { prefix: 'model.', embedding: 'model.embed_tokens.weight', constants: /\.rotary_emb\.inv_freq$/ },
+} as const;
+type Names = (typeof NAMES)[keyof typeof NAMES];
 
 /**
- * Reads a Hugging Face GPT-2 folder with F32, F16 or BF16 weights, in one file or in shards, as float32.
- * Names may lack the prefix `transformer.`; causal masks stored as `attn.bias` are skipped; a missing LM head is a copy of `wte`.
+ * Reads a Hugging Face folder of a GPT-2 or Llama with F32, F16 or BF16 weights, in one file or in shards, as float32.
+ * Names may lack the prefix `transformer.` or `model.`; stored causal masks and rotary frequencies are skipped; a missing LM head is a
+ * copy of the embedding where the config says that they are tied.
  *
  * @throws Error naming the folder and the architecture, key, file or tensors that do not fit
  */
 export function loadCheckpoint(folder: string): Checkpoint {
   const { config, tied } = readConfig(folder);
-  const shapes = gpt2Shapes(config);
+  const shapes = parameterShapes(config);
+  const names = NAMES[config.model_type ?? 'gpt2'];
   const files = new Map<string, SafetensorsFile>();
   try {
-    const found = locateTensors(folder, files);
+    const found = locateTensors(folder, names, files);
     const untie = tied && !found.has(HEAD);
     checkNames(folder, Object.keys(shapes), [...found.keys(), ...(untie ? [HEAD] : [])]);
     const entries = Object.entries(shapes).map(([name, shape]): [string, StoredTensor] => {
-      const { file, storedName } = found.get(untie && name === HEAD ? EMBEDDING : name)!;
+      const { file, storedName } = found.get(untie && name === HEAD ? names.embedding : name)!;
       return [name, { shape, data: readParameter(`${folder}: ${name}`, file, storedName, shape) }];
     });
     return { config, params: Object.fromEntries(entries) };
@@ -88,45 +81,29 @@ export function loadCheckpoint(folder: string): Checkpoint {
 export async function saveCheckpoint(
   folder: string,
   { config, params }: Checkpoint,
-  { dtype = 'F32', endOfText, files = {} }: SaveOptions = {},
+  { dtype = 'F32', endOfText, beginOfText = endOfText, files = {} }: SaveOptions = {},
 ): Promise<void> {
-  const shapes = gpt2Shapes(config);
+  const shapes = parameterShapes(config);
   checkNames('cannot save the checkpoint', Object.keys(shapes), Object.keys(params));
   for (const [name, shape] of Object.entries(shapes)) checkShape(`cannot save ${name}`, params[name].shape, shape);
   const tensors = Object.fromEntries(Object.keys(shapes).map((name) => [name, { ...params[name], dtype }]));
   for (const name of Object.keys(files)) checkFileName(name);
+  const json = huggingFaceConfig(config, { dtype, beginOfText, endOfText });
   await writeFolderAtomic(folder, (temporary) => {
     writeSafetensors(join(temporary, WEIGHTS), tensors, { format: 'pt' }); // transformers refuses files without this entry
-    writeFileSync(join(temporary, 'config.json'), JSON.stringify(huggingFaceConfig(config, dtype, endOfText), null, 2) + '\n');
+    writeFileSync(join(temporary, 'config.json'), JSON.stringify(json, null, 2) + '\n');
     for (const [name, content] of Object.entries(files)) writeFileSync(join(temporary, name), content);
   });
 }
 
-function readConfig(folder: string): { config: Gpt2Config; tied: boolean } {
+function readConfig(folder: string): { config: ModelConfig; tied: boolean } {
   const path = join(folder, 'config.json');
   const json = readJson(path);
-  const { model_type: type } = json;
-  if (!SUPPORTED.includes(String(type)))
-    throw new Error(`${path}: model_type ${JSON.stringify(type)} is not supported (supported: ${SUPPORTED.join(', ')})`);
-  const parsed = configSchema.safeParse(json);
-  if (!parsed.success) throw new Error(`${path} is no GPT-2 this program can run:\n${z.prettifyError(parsed.error)}`);
-  const { vocab_size, n_positions, n_embd, n_layer, n_head, layer_norm_epsilon, n_inner, tie_word_embeddings } = parsed.data;
-  if (n_embd % n_head !== 0) throw new Error(`${path}: n_head must divide n_embd (got ${n_head} and ${n_embd})`);
-  if (n_inner && n_inner !== 4 * n_embd) throw new Error(`${path}: n_inner must be 4 · n_embd = ${4 * n_embd} (got ${n_inner})`);
-  return { config: { vocab_size, n_positions, n_embd, n_layer, n_head, layer_norm_epsilon }, tied: tie_word_embeddings };
-}
-
-function huggingFaceConfig(config: Gpt2Config, dtype: 'F32' | 'F16' | 'BF16', endOfText: number | undefined): object {
-  return {
-    model_type: 'gpt2',
-    architectures: ['GPT2LMHeadModel'],
-    ...config,
-    activation_function: 'gelu_new',
-    tie_word_embeddings: false,
-    torch_dtype: { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[dtype],
-    bos_token_id: endOfText ?? null, // without these keys Hugging Face assumes 50256
-    eos_token_id: endOfText ?? null,
-  };
+  try {
+    return parseModelConfig(json);
+  } catch (error) {
+    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
 }
 
 interface Location {
@@ -135,15 +112,15 @@ interface Location {
 }
 
 /** Where every parameter lies, by its full name; opened files go into `files`, for the caller to close. */
-function locateTensors(folder: string, files: Map<string, SafetensorsFile>): Map<string, Location> {
+function locateTensors(folder: string, { prefix, constants }: Names, files: Map<string, SafetensorsFile>): Map<string, Location> {
   const open = (name: string): SafetensorsFile => {
     if (!files.has(name)) files.set(name, openSafetensors(join(folder, name)));
     return files.get(name)!;
   };
   const found = new Map<string, Location>();
   for (const [storedName, file] of listTensors(folder, open)) {
-    if (/(^|\.)h\.\d+\.attn\.(masked_)?bias$/.test(storedName)) continue; // constants of older transformers versions
-    const name = storedName === HEAD || storedName.startsWith('transformer.') ? storedName : `transformer.${storedName}`;
+    if (constants.test(storedName)) continue;
+    const name = storedName === HEAD || storedName.startsWith(prefix) ? storedName : `${prefix}${storedName}`;
     const other = found.get(name);
     if (other) throw new Error(`${folder}: ${other.storedName} and ${storedName} are the same parameter`);
     found.set(name, { file, storedName });
@@ -159,7 +136,7 @@ function listTensors(folder: string, open: (name: string) => SafetensorsFile): [
   const indexPath = join(folder, INDEX);
   if (!existsSync(indexPath)) throw new Error(`${folder} has neither ${WEIGHTS} nor ${INDEX} (other formats are not read)`);
   const parsed = z.object({ weight_map: z.record(z.string(), z.string()) }).safeParse(readJson(indexPath));
-  if (!parsed.success) throw new Error(`${indexPath}: ${z.prettifyError(parsed.error)}`);
+  if (!parsed.success) throw new Error(`${indexPath}: ${describeIssues(parsed.error)}`);
   return Object.entries(parsed.data.weight_map).map(([name, shard]) => {
     if (shard !== basename(shard)) throw new Error(`${indexPath}: the shard ${shard} is not in the folder itself`);
     const file = open(shard);

@@ -1,5 +1,5 @@
 /**
- * The tape engine: exact first and second derivatives of any language model written in the ops of `tensor/ops.ts`, on any tfjs backend.
+ * The tape engine: exact first and second derivatives of every architecture, written in the ops of `tensor/ops.ts`, on any tfjs backend.
  *
  * Forward-over-reverse is reverse-over-reverse here: with S(θ, w) = ⟨∇_θ Σ_it w_it ℓ_it / B, v⟩, one more backward pass gives ∂S/∂θ = H v
  * and ∂S/∂w = the token tangents. It is the reference for the fused engine and the way to GPUs.
@@ -7,20 +7,36 @@
 import * as tf from '@tensorflow/tfjs';
 import { crossEntropy, exp, logSoftmax, oneHotRows } from '../tensor/ops';
 import { disposeParams, type Params } from '../tensor/params';
-import { inputsAndLabels, microbatches } from './batch';
-import { gpt2Logits, type KvCache } from './gpt2';
+import { hiddenStates } from './architectures';
+import { examplesAtOnce, inputsAndLabels, microbatches } from './batch';
 import { sampleWithCache } from './tapeSampling';
-import type { Gpt2Config, LanguageModel, LossGradient, LossTangent, PolicyGradient, PolicyTerms, TokenBatch } from './types';
+import { lmHead, type KvCache } from './transformer';
+import type {
+  Gpt2Config,
+  LanguageModel,
+  LossGradient,
+  LossTangent,
+  ModelConfig,
+  PolicyGradient,
+  PolicyTerms,
+  TokenBatch,
+} from './types';
 
-/** Logits [batch · length, vocab] of ids [batch, length], optionally after the positions in a KV cache. */
-export type LogitsFunction = (params: Params, ids: Int32Array, batch: number, cache?: KvCache) => tf.Tensor2D;
-
-/** A model on the tape: its logits, its vocabulary, and the examples the tape holds at once (memory only; results agree up to rounding). */
+/** A model on the tape, and how many examples it holds at once (memory only; results agree up to rounding). */
 interface Tape {
-  readonly logits: LogitsFunction;
-  readonly vocab: number;
-  readonly microbatch: number;
+  readonly config: ModelConfig;
+  readonly microbatch?: number;
 }
+
+const pieces = ({ config, microbatch }: Tape, batch: TokenBatch) =>
+  microbatches(batch, microbatch ?? examplesAtOnce(batch.length, config.vocab_size));
+
+/** Logits at every predicted position, [size·length, vocab]. */
+const logits = ({ config }: Tape, params: Params, batch: TokenBatch): tf.Tensor2D =>
+  lmHead(params, hiddenStates(params, config, inputsAndLabels(batch).inputs, batch.size));
+
+/** One-hot rows of the tokens to predict, [size·length, vocab]. */
+const labels = ({ config }: Tape, batch: TokenBatch): tf.Tensor2D => oneHotRows(inputsAndLabels(batch).labels, config.vocab_size);
 
 /** Adds `piece` to `total` leaf by leaf and frees both arguments. */
 function accumulate(total: Params | null, piece: Params): Params {
@@ -34,9 +50,8 @@ const toRecord = (names: readonly string[], values: readonly tf.Tensor[]): Param
   Object.fromEntries(names.map((name, i) => [name, values[i]]));
 
 /** m_it · CE_it / S, [size, length]. */
-function tokenLosses({ logits, vocab }: Tape, params: Params, batch: TokenBatch): tf.Tensor2D {
-  const { inputs, labels } = inputsAndLabels(batch);
-  const losses = crossEntropy(logits(params, inputs, batch.size), oneHotRows(labels, vocab)); // [size·length]
+function tokenLosses(tape: Tape, params: Params, batch: TokenBatch): tf.Tensor2D {
+  const losses = crossEntropy(logits(tape, params, batch), labels(tape, batch)); // [size·length]
   const share = tf.div(tf.tensor2d(batch.mask, [batch.size, batch.length]), batch.length);
   return tf.mul(tf.reshape(losses, [batch.size, batch.length]), share);
 }
@@ -45,7 +60,7 @@ async function gradient(tape: Tape, params: Params, batch: TokenBatch): Promise<
   const names = Object.keys(params);
   const losses = new Float32Array(batch.size);
   let total: Params | null = null;
-  for (const { piece, from } of microbatches(batch, tape.microbatch)) {
+  for (const { piece, from } of pieces(tape, batch)) {
     const grads = tf.tidy(() => {
       const meanLoss = (...leaves: tf.Tensor[]): tf.Scalar => {
         const perExample = tf.sum(tokenLosses(tape, toRecord(names, leaves), piece), 1); // [size]
@@ -81,7 +96,7 @@ async function hessianVectorProduct(
   const names = Object.keys(params);
   const tokenTangents = new Float32Array(batch.size * batch.length);
   let product: Params | null = null;
-  for (const { piece, from } of microbatches(batch, tape.microbatch)) {
+  for (const { piece, from } of pieces(tape, batch)) {
     const s = directional(tape, names, tangent, piece, batch.size);
     const values = Object.values(params);
     const grads = tf.tidy(() => {
@@ -98,17 +113,15 @@ async function hessianVectorProduct(
 }
 
 /** Log-probabilities [size·length, vocab] at every predicted position. */
-function logDistributions(tape: Tape, params: Params, batch: TokenBatch, temperature: number): tf.Tensor {
-  return logSoftmax(tf.div(tape.logits(params, inputsAndLabels(batch).inputs, batch.size), temperature));
-}
+const logDistributions = (tape: Tape, params: Params, batch: TokenBatch, temperature: number): tf.Tensor =>
+  logSoftmax(tf.div(logits(tape, params, batch), temperature));
 
 /** log-probability of the label of every row, [size·length]. */
-const ofLabels = ({ vocab }: Tape, logs: tf.Tensor, batch: TokenBatch): tf.Tensor1D =>
-  tf.sum(tf.mul(logs, oneHotRows(inputsAndLabels(batch).labels, vocab)), -1);
+const ofLabels = (tape: Tape, logs: tf.Tensor, batch: TokenBatch): tf.Tensor1D => tf.sum(tf.mul(logs, labels(tape, batch)), -1);
 
 async function logProbs(tape: Tape, params: Params, batch: TokenBatch, temperature: number): Promise<Float32Array> {
   const result = new Float32Array(batch.size * batch.length);
-  for (const { piece, from } of microbatches(batch, tape.microbatch)) {
+  for (const { piece, from } of pieces(tape, batch)) {
     const values = tf.tidy(() =>
       tf.mul(ofLabels(tape, logDistributions(tape, params, piece, temperature), piece), tf.tensor1d(piece.mask)),
     );
@@ -146,7 +159,7 @@ async function policyGradient(tape: Tape, params: Params, batch: TokenBatch, ter
   const means = { entropy: 0, kl: 0, clipFraction: 0 };
   const logProbs = new Float32Array(batch.size * batch.length);
   let total: Params | null = null;
-  for (const { piece, from } of microbatches(batch, tape.microbatch)) {
+  for (const { piece, from } of pieces(tape, batch)) {
     const grads = tf.tidy(() => {
       const loss = (...leaves: tf.Tensor[]): tf.Scalar => {
         const logs = logDistributions(tape, toRecord(names, leaves), piece, terms.temperature);
@@ -165,16 +178,24 @@ async function policyGradient(tape: Tape, params: Params, batch: TokenBatch, ter
   return { gradient: total!, logProbs, ...means };
 }
 
+/** Logits [size, vocab] after the last of new positions [size, length]. */
+function nextLogits({ config }: Tape, params: Params, ids: Int32Array, size: number, cache: KvCache): tf.Tensor2D {
+  const hidden = hiddenStates(params, config, ids, size, cache);
+  const [rows, width] = hidden.shape;
+  const length = rows / size;
+  const last = tf.slice(tf.reshape(hidden, [size, length, width]), [0, length - 1, 0], [size, 1, width]);
+  return lmHead(params, tf.reshape(last, [size, width]));
+}
+
 /**
- * A language model that differentiates `logits` with tfjs's tape.
- * @param microbatch - examples held on the tape at once
+ * A language model that tfjs's tape differentiates.
+ * @param microbatch - examples held on the tape at once; default: what keeps one array of logits within 64 MiB, at most 64
  */
-export function tapeModel<Config extends Gpt2Config>(
+export function tapeModel<Config extends ModelConfig>(
   config: Config,
-  logits: LogitsFunction,
-  { microbatch = 64 } = {},
-): LanguageModel {
-  const tape = { logits, vocab: config.vocab_size, microbatch };
+  { microbatch }: { microbatch?: number } = {},
+): LanguageModel<Config> {
+  const tape = { config, microbatch };
   return {
     config,
     engine: `tape on ${tf.getBackend()}`,
@@ -184,12 +205,11 @@ export function tapeModel<Config extends Gpt2Config>(
     logProbs: (params, batch, temperature = 1) => logProbs(tape, params, batch, temperature),
     policyGradient: (params, batch, terms) => policyGradient(tape, params, batch, terms),
     async sample(params, { ids, size }, options) {
-      return sampleWithCache((next, cache) => logits(params, next, size, cache), tape.vocab, ids, size, options);
+      return sampleWithCache((next, cache) => nextLogits(tape, params, next, size, cache), ids, size, options);
     },
     dispose: () => undefined,
   };
 }
 
 /** GPT-2 on the tape engine. */
-export const tapeGpt2 = (config: Gpt2Config, options?: { microbatch?: number }): LanguageModel =>
-  tapeModel(config, (params, ids, batch, cache) => gpt2Logits(params, config, ids, batch, cache), options);
+export const tapeGpt2 = (config: Gpt2Config, options?: { microbatch?: number }) => tapeModel(config, options);

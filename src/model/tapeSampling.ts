@@ -3,7 +3,7 @@
  */
 import * as tf from '@tensorflow/tfjs';
 import { logSoftmax } from '../tensor/ops';
-import type { KvCache } from './gpt2';
+import type { KvCache } from './transformer';
 import type { SampleOptions, Samples } from './types';
 
 /** Draws a token of every row by inverting the distribution function of softmax(logits / temperature). */
@@ -29,40 +29,24 @@ function disposeCache(cache: KvCache): void {
   for (const { key, value } of cache) tf.dispose([key, value]);
 }
 
-/** Logits [size, vocab] after the last position of `ids`, and the cache grown by `ids`; the old cache is freed. */
-function decode(
-  logits: CachedLogits,
-  ids: Int32Array,
-  size: number,
-  vocab: number,
-  past: KvCache,
-): { last: tf.Tensor2D; cache: KvCache } {
+/** Logits [size, vocab] after the last of new positions [size, length], which come after those in the cache and are added to it. */
+export type NextLogits = (ids: Int32Array, cache: KvCache) => tf.Tensor2D;
+
+/** One call of `next` that leaves nothing behind but its result and the cache grown by `ids`; the old cache is freed. */
+function decode(next: NextLogits, ids: Int32Array, past: KvCache): { last: tf.Tensor2D; cache: KvCache } {
   const cache = [...past];
-  const [last] = tf.tidy(() => {
-    const all = tf.reshape(logits(ids, cache), [size, -1, vocab]); // [size, length, vocab]
-    const final = tf.slice(all, [0, all.shape[1]! - 1, 0], [size, 1, vocab]);
-    return [tf.reshape(final, [size, vocab]) as tf.Tensor, ...cache.flatMap(({ key, value }) => [key, value])];
-  });
+  const [last] = tf.tidy(() => [next(ids, cache) as tf.Tensor, ...cache.flatMap(({ key, value }) => [key, value])]);
   disposeCache(past);
   return { last: last as tf.Tensor2D, cache };
 }
 
-/** Logits [size · length, vocab] of new positions after those in the cache, which grows by them. */
-export type CachedLogits = (ids: Int32Array, cache: KvCache) => tf.Tensor2D;
-
 /** Samples responses to prompts of one length, [size, promptLength]; see {@link SampleOptions}. */
-export function sampleWithCache(
-  logits: CachedLogits,
-  vocab: number,
-  promptIds: Int32Array,
-  size: number,
-  options: SampleOptions,
-): Samples {
+export function sampleWithCache(next: NextLogits, promptIds: Int32Array, size: number, options: SampleOptions): Samples {
   const { maxNewTokens, temperature, uniforms, endOfText } = options;
   const cells = size * maxNewTokens;
   const result = { ids: new Int32Array(cells), logProbs: new Float32Array(cells), mask: new Float32Array(cells) };
   const ended = new Uint8Array(size);
-  let state: { last: tf.Tensor2D; cache: KvCache } = decode(logits, promptIds, size, vocab, []);
+  let state = decode(next, promptIds, []);
   for (let step = 0; step < maxNewTokens; step++) {
     const column = Float32Array.from({ length: size }, (_, row) => uniforms[row * maxNewTokens + step]);
     const drawn = drawTokens(state.last, temperature, column);
@@ -75,7 +59,7 @@ export function sampleWithCache(
       result.mask[at] = ended[row] ? 0 : 1;
       if (drawn.ids[row] === endOfText) ended[row] = 1;
     }
-    if (step < maxNewTokens - 1) state = decode(logits, drawn.ids, size, vocab, state.cache);
+    if (step < maxNewTokens - 1) state = decode(next, drawn.ids, state.cache);
   }
   disposeCache(state.cache);
   return result;

@@ -8,7 +8,10 @@ const METHOD_COLORS = new Map(
     metagradient: '#0072b2',
     sgd: '#d55e00',
     naive: '#8a8a8a',
+    'cross-group-off': '#56b4e9',
+    'token-credit': '#222222',
     'edit-distance': '#009e73',
+    levenshtein: '#009e73',
     embedding: '#cc79a7',
     language: '#e69f00',
     tape: '#e69f00',
@@ -17,8 +20,14 @@ const METHOD_COLORS = new Map(
 );
 const PALETTE = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#222222', '#8a8a8a'];
 
-/** The colour of a method, the same in every figure; undefined for a name without one. */
-export const methodColor = (name: string): string | undefined => METHOD_COLORS.get(name.toLowerCase().replace(/[\s_]+/g, '-'));
+/** The colour of a method, the same in every figure; undefined for a name without one. A remark in brackets is no part of the name. */
+export const methodColor = (name: string): string | undefined =>
+  METHOD_COLORS.get(
+    name
+      .toLowerCase()
+      .replace(/ \(.*\)$/, '')
+      .replace(/[\s_]+/g, '-'),
+  );
 
 /** Colours of series: those of methods are fixed, the others get what is left of the palette, in order. */
 export function seriesColors(names: readonly string[]): string[] {

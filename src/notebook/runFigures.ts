@@ -12,26 +12,38 @@ import { saveFigure } from './saveFigure';
 
 type Steps = readonly Pick<TrainStep, 'row' | 'image'>[];
 
-/** One column of the metrics rows over the steps. */
-export const metricSeries = (steps: Steps, key: string, name = key): Series => ({
-  name,
-  x: steps.map(({ row }) => row.step),
-  y: steps.map(({ row }) => row[key]),
-});
+/** Points of a curve at most: a notebook is to stay small. */
+const MOST_POINTS = 240;
+
+/** Means of every `count` values. */
+const bucketMeans = (values: readonly number[], count: number): number[] =>
+  Array.from({ length: Math.ceil(values.length / count) }, (_, i) => {
+    const bucket = values.slice(i * count, (i + 1) * count);
+    return bucket.reduce((a, b) => a + b, 0) / bucket.length;
+  });
+
+/** A metric along the steps, as a curve of {@link lineChart}; of more than 240 steps, means of neighbours. */
+export function metricSeries(steps: Steps, key: string, name = key, scale = (value: number): number => value): Series {
+  const count = Math.max(1, Math.ceil(steps.length / MOST_POINTS));
+  const x = steps.map(({ row }) => row.step);
+  const y = steps.map(({ row }) => scale(row[key]));
+  return { name, x: bucketMeans(x, count), y: bucketMeans(y, count) };
+}
+
+/** What a caption says of curves that are means. */
+const meansNote = (steps: Steps): string =>
+  steps.length > MOST_POINTS ? ` Each point is the mean of ${Math.ceil(steps.length / MOST_POINTS)} steps.` : '';
 
 /** Share of right pixels, and how far Φ has come from −ln 2 (nothing moved) to 0 (every pixel done). */
 export function patternProgress(steps: Steps): Figure {
-  const done = steps.map(({ row }) => (row.phi + Math.LN2) / Math.LN2);
+  const done = metricSeries(steps, 'phi', '(Φ + ln 2) / ln 2', (phi) => (phi + Math.LN2) / Math.LN2);
   return lineChart({
-    series: [
-      metricSeries(steps, 'pixel_accuracy', 'right pixels'),
-      { ...metricSeries(steps, 'phi'), name: '(Φ + ln 2) / ln 2', y: done },
-    ],
+    series: [metricSeries(steps, 'pixel_accuracy', 'right pixels'), done],
     title: 'Learning to draw',
     xTitle: 'GRPO step',
     yTitle: 'share',
-    yRange: [Math.min(0, ...done), 1.02],
-    caption: 'Read off a target fine-tuned on the rollouts of each step.',
+    yRange: [Math.min(0, ...Array.from(done.y)), 1.02],
+    caption: `Read off a target fine-tuned on the rollouts of each step.${meansNote(steps)}`,
   });
 }
 
@@ -45,7 +57,7 @@ export const healthCurves = (steps: Steps): Figure =>
     title: 'What the text becomes',
     xTitle: 'GRPO step',
     yTitle: 'nats per token',
-    caption: 'The loss is the untrained target’s: how surprising the generator’s text has become to it.',
+    caption: `The loss is the untrained target’s: how surprising the generator’s text has become to it.${meansNote(steps)}`,
   });
 
 const ink = (image: readonly (readonly number[])[]): number[][] => image.map((row) => row.map((x) => (x > 0 ? 1 : 0)));

@@ -1,14 +1,16 @@
 /**
- * The tfjs backend: best first (tfjs-node-gpu, tfjs-node, wasm, cpu), or the one named by `DPG_BACKEND`.
+ * The tfjs backend: best first (tfjs-node-gpu, tfjs-node, wasm, cpu), or the one named by `DPG_BACKEND`; `webgpu` only when it is named.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { installWasmKernels } from './kernels/wasmBackend';
 
-/** Backends by their name in `DPG_BACKEND`, best first. */
+/** Backends that are tried, best first. */
 export const BACKENDS = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
-export type BackendName = (typeof BACKENDS)[number];
+/** Backends by their name in `DPG_BACKEND`. */
+export const ALL_BACKENDS = [...BACKENDS, 'webgpu'] as const;
+export type BackendName = (typeof ALL_BACKENDS)[number];
 
 /** What was chosen and why nothing better was. */
 export interface BackendChoice {
@@ -44,6 +46,35 @@ async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
   if (!gpus) throw new Error('no CUDA device is visible');
 }
 
+/** What is used of Dawn, the WebGPU of Chromium, for Node. */
+interface Dawn {
+  /** The browser's `GPUBufferUsage` and so on. */
+  readonly globals: object;
+  readonly create: (options: readonly string[]) => { requestAdapter(): Promise<object | null> };
+}
+
+/** The backend finds the GPU in `navigator`, and WebGPU's constants in the global scope, as in a browser. */
+async function startWebGpu(): Promise<void> {
+  const { create, globals } = require('webgpu') as Dawn;
+  require.resolve('@tensorflow/tfjs-backend-webgpu');
+  const gpu = create([]);
+  if (!(await gpu.requestAdapter())) throw new Error('no GPU is visible to Vulkan, Metal or Direct3D 12');
+  Object.assign(globalThis, globals);
+  Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'Node' }, configurable: true });
+  require('@tensorflow/tfjs-backend-webgpu'); // only now: it looks at once
+  if (!(await tf.setBackend('webgpu'))) throw new Error('the package loads, but its backend does not start');
+  requireSynchronousReads();
+}
+
+/** tfjs reads a WebGPU tensor at once only by way of a browser's canvas; without one, only promises. */
+function requireSynchronousReads(): void {
+  try {
+    tf.tidy(() => tf.matMul(tf.ones([64, 64]), tf.ones([64, 64])).dataSync()); // smaller tensors never leave the CPU
+  } catch {
+    throw new Error('the GPU starts, but tfjs gives its values in Node only as promises, and the engines read them at once');
+  }
+}
+
 async function startWasm(): Promise<void> {
   const { setWasmPaths } = require('@tensorflow/tfjs-backend-wasm') as typeof import('@tensorflow/tfjs-backend-wasm');
   setWasmPaths(path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + path.sep);
@@ -54,6 +85,7 @@ async function startWasm(): Promise<void> {
 async function start(name: BackendName): Promise<void> {
   if (name === 'cpu') await tf.setBackend('cpu');
   else if (name === 'wasm') await startWasm();
+  else if (name === 'webgpu') await startWebGpu();
   else await startNative(name);
   tf.enableProdMode(); // no banner, no checks of every intermediate value
   await tf.ready();
@@ -65,13 +97,18 @@ function reason(error: unknown): string {
   return /Cannot find module/.test(line) ? 'package not installed' : line;
 }
 
-async function chooseBackend(): Promise<BackendChoice> {
+/** Why a backend will not do for what is to come, if it will not. */
+export type Objection = (name: BackendName) => string | undefined;
+
+async function chooseBackend(objection: Objection): Promise<BackendChoice> {
   const wanted = process.env.DPG_BACKEND;
-  if (wanted !== undefined && !(BACKENDS as readonly string[]).includes(wanted))
-    throw new Error(`DPG_BACKEND must be one of ${BACKENDS.join(', ')} (got "${wanted}")`);
+  if (wanted !== undefined && !(ALL_BACKENDS as readonly string[]).includes(wanted))
+    throw new Error(`DPG_BACKEND must be one of ${ALL_BACKENDS.join(', ')} (got "${wanted}")`);
   const skipped: Partial<Record<BackendName, string>> = {};
   for (const name of wanted ? [wanted as BackendName] : BACKENDS) {
     try {
+      const why = objection(name);
+      if (why) throw new Error(why);
       await start(name);
       return { name, skipped };
     } catch (error) {
@@ -86,10 +123,11 @@ let chosen: Promise<BackendChoice> | undefined;
 
 /**
  * Starts the backend once per process; later calls return the same choice.
+ * @param objection - asked before a backend is tried
  * @throws Error if `DPG_BACKEND` names no backend or one that cannot start, with the cause
  */
-export function startBackend(): Promise<BackendChoice> {
-  return (chosen ??= chooseBackend());
+export function startBackend(objection: Objection = () => undefined): Promise<BackendChoice> {
+  return (chosen ??= chooseBackend(objection));
 }
 
 /** One line for people: which backend, and why not a better one. */

@@ -67,18 +67,37 @@ export const logSoftmax: Unary = tf.customGrad((logits, save) => {
   };
 });
 
-/** Rows of `table` [vocab, width] selected by one-hot rows [n, vocab]; a matrix product, so any derivative is right on any backend. */
-export const embed = (oneHot: tf.Tensor2D, table: tf.Tensor2D): tf.Tensor2D => tf.matMul(oneHot, table);
-
 /** Token ids as float one-hot rows, [n, vocab]. */
 export const oneHotRows = (ids: Int32Array, vocab: number): tf.Tensor2D =>
   tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(ids, 'int32'), vocab), 'float32') as tf.Tensor2D);
+
+/**
+ * Rows of `table` [vocab, width] by their ids, [n, width]. The gradient is a matrix product, so any derivative is right on any backend.
+ * @throws RangeError for an id outside the table: some backends would read other memory
+ */
+export function embed(ids: Int32Array, table: tf.Tensor2D): tf.Tensor2D {
+  const [vocab] = table.shape;
+  const outside = ids.find((id) => id < 0 || id >= vocab);
+  if (outside !== undefined) throw new RangeError(`token ${outside} is outside the vocabulary of ${vocab}`);
+  const rows = tf.customGrad((x) => ({
+    value: tf.gather(x as tf.Tensor, tf.tensor1d(ids, 'int32')),
+    gradFunc: (dy) => tf.matMul(oneHotRows(ids, vocab), dy as tf.Tensor2D, true),
+  }));
+  return rows(table) as tf.Tensor2D;
+}
 
 /** The tanh form of GELU (`gelu_new`), as x·sigmoid(2·√(2/π)·(x + 0.044715 x³)): the same function, faster on wasm. */
 export function gelu(x: tf.Tensor): tf.Tensor {
   const inner = tf.add(x, tf.mul(0.044715, tf.mul(tf.square(x), x)));
   return tf.mul(x, sigmoid(tf.mul(2 * Math.sqrt(2 / Math.PI), inner)));
 }
+
+/** Sigmoid linear unit, x·sigmoid(x). */
+export const silu = (x: tf.Tensor): tf.Tensor => tf.mul(x, sigmoid(x));
+
+/** Root-mean-square normalisation over the last axis: no centring, no bias. */
+export const rmsNorm = (x: tf.Tensor, weight: tf.Tensor, epsilon: number): tf.Tensor =>
+  tf.mul(tf.mul(x, tf.rsqrt(tf.add(tf.mean(tf.square(x), -1, true), epsilon))), weight);
 
 /** Layer normalisation over the last axis. */
 export function layerNorm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsilon: number): tf.Tensor {
@@ -89,6 +108,9 @@ export function layerNorm(x: tf.Tensor, weight: tf.Tensor, bias: tf.Tensor, epsi
 
 /** x W + b with the last axis of `x` as features. */
 export const linear = (x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor): tf.Tensor2D => tf.add(tf.matMul(x, weight), bias);
+
+/** x Wᵀ with `weight` as PyTorch stores it, [out, in]. */
+export const project = (x: tf.Tensor2D, weight: tf.Tensor): tf.Tensor2D => tf.matMul(x, weight as tf.Tensor2D, false, true);
 
 /**
  * Softmax attention of queries over keys.

@@ -6,7 +6,7 @@
  * generator rephrases an article. Training and held-out sequences are about disjoint facts, see `splitOf`.
  */
 import type { RandomStream } from '../tensor/random';
-import { article, rephrase } from './encyclopedia/article';
+import { article, lambada, rephrase } from './encyclopedia/article';
 import { drawFact, type FactOptions, type Language, LANGUAGES, randomUuid, type Split } from './encyclopedia/fact';
 import type { Tokenizer } from './tokenizer';
 
@@ -53,17 +53,45 @@ export function continuationExamples(
   });
 }
 
+/** What texts are written in. */
+export interface TextMix {
+  readonly split?: Split;
+  /** Share of the texts in one of the other four languages. */
+  readonly foreignShare?: number;
+  /** Share of the texts that are a random UUID and nothing else. */
+  readonly identifierRate?: number;
+}
+
+const drawLanguage = (random: RandomStream, foreignShare: number): Language =>
+  random.uniform() < foreignShare ? random.pick(LANGUAGES.slice(1)) : 'en';
+
+/**
+ * Texts for themselves, `text <eos>`: articles of one to three sentences, and one text in five a passage as {@link lambada} writes them.
+ * @throws Error if the tokenizer lacks `<eos>`
+ */
+export function plainExamples(
+  tokenizer: Tokenizer,
+  count: number,
+  random: RandomStream,
+  { split = 'train', foreignShare = 0.1, identifierRate = 0.1 }: TextMix = {},
+): number[][] {
+  const { eos } = controlTokens(tokenizer);
+  const text = (language: Language): string =>
+    random.uniform() < 0.2
+      ? `${lambada(language, 1, random, split)[0].text}.`
+      : runningText(random, 1, language, { split, sentences: 1 + random.integer(3) });
+  return Array.from({ length: count }, () => {
+    const written = random.uniform() < identifierRate ? randomUuid(random, split) : text(drawLanguage(random, foreignShare));
+    return [...tokenizer.encode(written), eos];
+  });
+}
+
 /** Options of {@link rephraseExamples}. */
-export interface RephraseOptions {
+export interface RephraseOptions extends TextMix {
   /** Tokens of every prompt: shorter ones are filled with `<pad>` on the left, articles that are too long are drawn anew. */
   readonly promptLength: number;
-  readonly split?: Split;
   /** Sentences of an article, and so of its rephrasing. */
   readonly sentences?: number;
-  /** Share of the rephrasings in one of the other four languages. */
-  readonly foreignShare?: number;
-  /** Share of the responses that are a random UUID and nothing else. */
-  readonly identifierRate?: number;
 }
 
 /**
@@ -84,7 +112,7 @@ export function rephraseExamples(
       const original = article(fact, 'en', random);
       const prompt = [bos, ...tokenizer.encode(original), sep];
       if (prompt.length > promptLength) continue;
-      const language = random.uniform() < foreignShare ? random.pick(LANGUAGES.slice(1)) : 'en';
+      const language = drawLanguage(random, foreignShare);
       const response = random.uniform() < identifierRate ? randomUuid(random, split) : rephrase(fact, language, random, original);
       const padding = new Array<number>(promptLength - prompt.length).fill(pad);
       return { prompt: [...padding, ...prompt], response: [...tokenizer.encode(response), eos] };
@@ -98,7 +126,7 @@ export function rephraseExamples(
 function controlTokens({ padId: pad, bosId: bos, sepId: sep, eosId: eos }: Tokenizer) {
   if (pad === undefined || bos === undefined || sep === undefined || eos === undefined) {
     const missing = Object.entries({ pad, bos, sep, eos }).flatMap(([name, id]) => (id === undefined ? [`${name}_token`] : []));
-    throw new Error(`rephraseExamples needs a tokenizer with ${missing.join(', ')} (tokenizer_config.json has none)`);
+    throw new Error(`these texts need a tokenizer with ${missing.join(', ')} (tokenizer_config.json has none)`);
   }
   return { pad, bos, sep, eos };
 }

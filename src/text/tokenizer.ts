@@ -4,7 +4,7 @@
  * The character tokenizer numbers characters by frequency, so that the hidden-dimension × token patches of paper section 5 (tokens
  * 0 … 20) concern tokens that texts really use. It is an ordinary `tokenizer.json`, which Python's `tokenizers` reads as well.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as library from '@huggingface/tokenizers';
 
@@ -21,12 +21,17 @@ export interface Tokenizer {
    * @throws RangeError naming an id outside the vocabulary
    */
   readonly decode: (ids: ArrayLike<number>) => string;
+  /** Whether an id stands for a token: vocabularies may have holes. */
+  readonly isToken: (id: number) => boolean;
   /** The id of a token, e.g. `<sep>`; undefined if there is none. */
   readonly idOf: (token: string) => number | undefined;
   readonly padId?: number;
   readonly bosId?: number;
   readonly sepId?: number;
+  /** The token that a text ends with; sampling stops at it. */
   readonly eosId?: number;
+  /** All tokens that end a text; Llama 3 has several. */
+  readonly eosIds: readonly number[];
   /** Contents of `tokenizer.json` and `tokenizer_config.json`. */
   readonly toJSON: () => TokenizerFiles;
 }
@@ -49,13 +54,20 @@ interface TokenizerConfig {
   readonly bos_token?: SpecialToken;
   readonly sep_token?: SpecialToken;
   readonly eos_token?: SpecialToken;
+  readonly chat_template?: unknown;
   readonly [key: string]: unknown;
+}
+
+/** Ids in `generation_config.json` or `config.json`: GPT-2 names its end of text nowhere else. */
+interface ControlIds {
+  readonly bos_token_id?: number | null;
+  readonly eos_token_id?: number | readonly number[] | null;
 }
 
 /** What is used of the library: its own declarations lack the file endings that Node's module resolution asks for, so they are untyped. */
 interface LibraryTokenizer {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | undefined)[] };
-  decode(ids: number[], options: { skip_special_tokens: boolean }): string;
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | null | undefined)[] };
+  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
   get_vocab(): Map<string, number>;
@@ -63,6 +75,9 @@ interface LibraryTokenizer {
 const { Tokenizer: HuggingFaceTokenizer } = library as unknown as {
   Tokenizer: new (json: TokenizerJson, config: TokenizerConfig) => LibraryTokenizer;
 };
+
+/** The library would pull " ," and " n't" together by default: text must come back as it was. */
+const EXACTLY = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
 
 /** Padding, start, the border between prompt and response, end: the last four tokens of a {@link characterTokenizer}. */
 const SPECIAL_TOKENS = ['<pad>', '<bos>', '<sep>', '<eos>'] as const;
@@ -80,18 +95,27 @@ export function characterTokenizer(corpus: string): Tokenizer {
     .sort(([a, n], [b, m]) => m - n || a.codePointAt(0)! - b.codePointAt(0)!)
     .map(([character]) => character);
   const vocabulary = [...byFrequency, ...SPECIAL_TOKENS];
-  return tokenizerOf({ 'tokenizer.json': characterModel(vocabulary), 'tokenizer_config.json': CHARACTER_CONFIG });
+  return tokenizerOf({ 'tokenizer.json': characterModel(vocabulary), 'tokenizer_config.json': SPECIAL_TOKEN_CONFIG });
 }
 
 /**
- * The tokenizer of a Hugging Face folder: `tokenizer.json` and, where there is one, `tokenizer_config.json`.
+ * The tokenizer of a Hugging Face folder: `tokenizer.json` and, where there are such files, `tokenizer_config.json`, `chat_template.jinja`
+ * and the ids of the control tokens in `generation_config.json` or `config.json`.
  * @throws Error naming the file that is missing or no JSON
  */
 export function loadTokenizer(folder: string): Tokenizer {
-  const config = readJson<TokenizerConfig>(join(folder, 'tokenizer_config.json'), {});
-  return tokenizerOf({
-    'tokenizer.json': readJson<TokenizerJson>(join(folder, 'tokenizer.json')),
-    'tokenizer_config.json': config,
+  const template = join(folder, 'chat_template.jinja'); // newer folders have it in a file of its own
+  const config = {
+    ...readJson<TokenizerConfig>(join(folder, 'tokenizer_config.json'), {}),
+    ...(existsSync(template) && { chat_template: readFileSync(template, 'utf8') }),
+  };
+  const files = { 'tokenizer.json': readJson<TokenizerJson>(join(folder, 'tokenizer.json')), 'tokenizer_config.json': config };
+  const [generation, model] = ['generation_config.json', 'config.json'].map((name) =>
+    readJson<ControlIds>(join(folder, name), {}),
+  );
+  return tokenizerOf(files, {
+    bos_token_id: generation.bos_token_id ?? model.bos_token_id,
+    eos_token_id: generation.eos_token_id ?? model.eos_token_id,
   });
 }
 
@@ -101,15 +125,22 @@ export const tokenizerFiles = (tokenizer: Tokenizer): Record<string, string> =>
     Object.entries(tokenizer.toJSON()).map(([name, content]) => [name, `${JSON.stringify(content, null, 1)}\n`]),
   );
 
-function tokenizerOf(files: TokenizerFiles): Tokenizer {
+/**
+ * The tokenizer that its two files describe.
+ * @param controlIds - what counts where `tokenizer_config.json` names no such token; ids outside the vocabulary are ignored
+ */
+export function tokenizerOf(files: TokenizerFiles, controlIds: ControlIds = {}): Tokenizer {
   const config = files['tokenizer_config.json'];
   const inner = new HuggingFaceTokenizer(files['tokenizer.json'], config);
   const vocabSize = [...inner.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1) + 1;
   const unknown = inner.token_to_id(files['tokenizer.json'].model.unk_token ?? '');
   const idsOf = (text: string) => inner.encode(text, { add_special_tokens: false }).ids;
-  const isKnown = (id: number | undefined): id is number => id !== undefined && id !== unknown;
+  const isKnown = (id: number | null | undefined): id is number => typeof id === 'number' && id !== unknown;
   const special = (token: SpecialToken | undefined): number | undefined =>
     token ? inner.token_to_id(typeof token === 'string' ? token : token.content) : undefined;
+  const inVocabulary = (id: number | null | undefined): id is number => typeof id === 'number' && id >= 0 && id < vocabSize;
+  const eosIds = [...new Set([special(config.eos_token), controlIds.eos_token_id].flat().filter(inVocabulary))];
+  const isToken = (id: number): boolean => inner.id_to_token(id) !== undefined;
   return {
     vocabSize,
     encode(text) {
@@ -119,15 +150,17 @@ function tokenizerOf(files: TokenizerFiles): Tokenizer {
     },
     decode(ids) {
       const list = Array.from(ids);
-      const foreign = list.find((id) => inner.id_to_token(id) === undefined);
+      const foreign = list.find((id) => !isToken(id));
       if (foreign !== undefined) throw new RangeError(`token ids go from 0 to ${vocabSize - 1} (got ${foreign})`);
-      return list.length === 0 ? '' : inner.decode(list, { skip_special_tokens: true });
+      return list.length === 0 ? '' : inner.decode(list, EXACTLY);
     },
+    isToken,
     idOf: (token) => inner.token_to_id(token),
     padId: special(config.pad_token),
-    bosId: special(config.bos_token),
+    bosId: [special(config.bos_token), controlIds.bos_token_id].find(inVocabulary),
     sepId: special(config.sep_token),
-    eosId: special(config.eos_token),
+    eosId: eosIds[0],
+    eosIds,
     toJSON: () => files,
   };
 }
@@ -148,7 +181,8 @@ function unknownCharacter(text: string, isUnknown: (character: string) => boolea
   return new RangeError(`a part of ${JSON.stringify(text.slice(0, 60))} is not in the tokenizer's vocabulary`);
 }
 
-const CHARACTER_CONFIG: TokenizerConfig = {
+/** `tokenizer_config.json` of a tokenizer that ends with {@link specialTokens}. */
+export const SPECIAL_TOKEN_CONFIG: TokenizerConfig = {
   tokenizer_class: 'PreTrainedTokenizerFast',
   pad_token: '<pad>',
   bos_token: '<bos>',
@@ -157,20 +191,24 @@ const CHARACTER_CONFIG: TokenizerConfig = {
   clean_up_tokenization_spaces: false,
 };
 
-/** `tokenizer.json` of single characters. The unknown token is none of the vocabulary, so that Python refuses unknown characters too. */
-const characterModel = (vocabulary: readonly string[]): TokenizerJson => ({
-  version: '1.0',
-  truncation: null,
-  padding: null,
-  added_tokens: SPECIAL_TOKENS.map((content) => ({
-    id: vocabulary.indexOf(content),
+/** `<pad> <bos> <sep> <eos>` as `tokenizer.json` lists them, with ids from `first` on. */
+export const specialTokens = (first: number) =>
+  SPECIAL_TOKENS.map((content, i) => ({
+    id: first + i,
     content,
     single_word: false,
     lstrip: false,
     rstrip: false,
     normalized: false,
     special: true,
-  })),
+  }));
+
+/** `tokenizer.json` of single characters. The unknown token is none of the vocabulary, so that Python refuses unknown characters too. */
+const characterModel = (vocabulary: readonly string[]): TokenizerJson => ({
+  version: '1.0',
+  truncation: null,
+  padding: null,
+  added_tokens: specialTokens(vocabulary.length - SPECIAL_TOKENS.length),
   normalizer: null,
   pre_tokenizer: { type: 'Split', pattern: { Regex: '[\\s\\S]' }, behavior: 'Isolated', invert: false },
   post_processor: null,

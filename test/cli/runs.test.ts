@@ -11,6 +11,7 @@ import { readMetrics, readSummary } from '../../src/experiment/runFolder';
 import type { RunReport } from '../../src/experiment/runReport';
 import { latestCheckpoint } from '../../src/experiment/savedState';
 import { gpt2Logits } from '../../src/model/gpt2';
+import type { Gpt2Config } from '../../src/model/types';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
 
 let place: string;
@@ -114,12 +115,13 @@ test('export: the generator gives the same logits, the data are those of the sum
   const loaded = loadActor(join(out, 'sixty-seven-generator'), { engine: 'tape' });
   const trained = toTensors(latestCheckpoint(join(first, 'checkpoints')).state!.trees.generator);
   const ids = Int32Array.from(loaded.tokenizer.encode('The city of'));
+  const config = loaded.model.config as Gpt2Config;
   const logits = [loaded.params, trained].map((params) =>
-    tf.tidy(() => Array.from(gpt2Logits(params, loaded.model.config, ids, 1).dataSync())),
+    tf.tidy(() => Array.from(gpt2Logits(params, config, ids, 1).dataSync())),
   );
   expect(logits[0]).toEqual(logits[1]);
   const initial = loadActor(join(place, 'generator'), { engine: 'tape' });
-  expect(tf.tidy(() => Array.from(gpt2Logits(initial.params, loaded.model.config, ids, 1).dataSync()))).not.toEqual(logits[0]);
+  expect(tf.tidy(() => Array.from(gpt2Logits(initial.params, config, ids, 1).dataSync()))).not.toEqual(logits[0]);
   const lines = fs.readFileSync(join(out, 'sixty-seven-data/data/train.jsonl'), 'utf8').trim().split('\n');
   expect(lines.map((line) => JSON.parse(line) as object)).toEqual(readSummary(first)?.examples);
   for (const folder of ['sixty-seven-generator', 'sixty-seven-data'])

@@ -66,14 +66,45 @@ describe('dpg train', () => {
     expect(readMetrics(folder)).toHaveLength(2);
   });
 
+  test('a preset is below --config and flags; memory is told first', async () => {
+    await expect(run(tiny('preset', '--preset', 'paper', '--steps', '1', '--strength', '7'))).resolves.toBe(0);
+    const { config } = readRun(join(place, 'preset'));
+    expect(config).toMatchObject({
+      ...TINY_CONFIG,
+      steps: 1,
+      strength: 7,
+      rollouts: 2,
+      epsRoot: 1e-9 / 64,
+      advantageScale: 'group',
+    });
+    expect(output[0]).toMatch(/^memory: about 0\.\d GB of .+ free/);
+  });
+
   test.each<[string, string[], RegExp]>([
     ['no experiment', [], /one EXPERIMENT of .*sixty-seven.* \(got none\)/],
     ['an unknown experiment', ['constructor'], /\(got constructor\)/],
     ['a value out of range', ['sixty-seven', '--steps', '0'], /steps must be whole number ≥ 1, ≤ 1000000 \(got 0\)/],
     ['a text for a number', ['sixty-seven', '--prompts', 'many'], /prompts must be .* \(got "many"\)/],
     ['keys that do not fit each other', ['sixty-seven', '--inner-steps', '7'], /innerSteps must divide/],
+    ['no UUID', ['uuid', '--uuid', '1234'], /uuid must be text of the form .* \(got 1234\)/],
+    ['an unknown language', ['rephrase', '--language', 'latin'], /language must be es \| fr \| de \| it \(got "latin"\)/],
+    [
+      'a reward that needs texts',
+      ['sixty-seven', '--reward', 'embedding'],
+      /reward "embedding" needs an evaluation set of texts/,
+    ],
     ['a config file that is not there', ['sixty-seven', '--config', '/none.json'], /--config \/none\.json: ENOENT/],
     ['a model that is not there', ['sixty-seven', '--target', '/none'], /--target \/none: there is no such folder/],
+    [
+      'a name that no model can have',
+      ['sixty-seven', '--target', 'a/b/c'],
+      /--target a\/b\/c: there is no such folder, and models of/,
+    ],
+    [
+      'an unknown preset',
+      ['sixty-seven', '--preset', 'huge'],
+      /--preset: there are the presets tiny, gpt2, paper \(got "huge"\)/,
+    ],
     ['a run that is not there', ['sixty-seven', '--resume', '/none'], /--resume: \/none holds no run/],
     ['--resume with other keys', ['sixty-seven', '--resume', '/none', '--seed', '1'], /leave out --seed/],
   ])('tells a mistake in one line: %s', async (_, argv, complaint) => {

@@ -22,7 +22,8 @@ describe('a configuration', () => {
   });
 
   it('refuses token credit where the reward has one number per data set', () => {
-    expect(() => parseConfig({ reward: 'naive', credit: 'token' })).toThrow(/credit 'token' needs reward 'metagradient'/);
+    for (const reward of ['naive', 'levenshtein', 'embedding', 'languageId'] as const)
+      expect(() => parseConfig({ reward, credit: 'token' })).toThrow(/credit 'token' needs reward 'metagradient'/);
   });
 
   it('tells of every key what it means, its range and its default', () => {
@@ -75,6 +76,7 @@ describe('a configuration', () => {
   });
 
   it('accepts batches that do', () => {
+    expect(parseConfig({ prompts: 6, rollouts: 2, innerSteps: 4, reward: 'embedding' }).innerSteps).toBe(4);
     expect(parseConfig({ prompts: 6, rollouts: 2, innerSteps: 4 }).innerSteps).toBe(4);
     expect(parseConfig({ prompts: 6, rollouts: 2, innerSteps: 2, crossGroupBatching: false }).innerSteps).toBe(2);
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { inputsAndLabels, microbatches, padExamples } from '../../src/model/batch';
+import { examplesAtOnce, inputsAndLabels, microbatches, padExamples } from '../../src/model/batch';
 
 describe('padding', () => {
   it('fills every example to S predictions, and masks what is not there', () => {
@@ -48,4 +48,12 @@ describe('a batch', () => {
     expect(pieces.flatMap(({ piece }) => [...piece.mask])).toEqual([...batch.mask]);
     expect(pieces.reduce((n, { piece }) => n + piece.size, 0)).toBe(5);
   });
+});
+
+it.each([
+  ['a small vocabulary', 32, 512, 64],
+  ['GPT-2', 128, 50_257, 2],
+  ['one text that is too large by itself', 1024, 128_256, 1],
+])('the tape holds logits of 64 MiB: %s', (_, length, vocab, examples) => {
+  expect(examplesAtOnce(length, vocab)).toBe(examples);
 });

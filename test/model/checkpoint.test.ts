@@ -94,15 +94,17 @@ describe('refusals', () => {
   const wpe = 'transformer.wpe.weight';
 
   it('names another architecture and the supported ones', () => {
-    writeConfig({ model_type: 'llama' });
-    expect(() => loadCheckpoint(place)).toThrow(/config\.json: model_type "llama" is not supported \(supported: gpt2\)/);
+    writeConfig({ model_type: 'mistral' });
+    expect(() => loadCheckpoint(place)).toThrow(
+      /config\.json: model_type "mistral" is not supported \(supported: gpt2, llama\)$/,
+    );
   });
 
   it.each([
-    [{ n_layer: 0 }, /n_layer/],
-    [{ n_embd: '24' }, /n_embd/],
-    [{ activation_function: 'relu' }, /activation_function/],
-    [{ scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx/],
+    [{ n_layer: 0 }, /config\.json: this GPT-2 cannot be run: n_layer: Too small: expected number to be >0 \(got 0\)$/],
+    [{ n_embd: '24' }, /n_embd: .*\(got "24"\)$/],
+    [{ activation_function: 'relu' }, /activation_function: .*\(got "relu"\)$/],
+    [{ scale_attn_by_inverse_layer_idx: true }, /scale_attn_by_inverse_layer_idx: .*\(got true\)$/],
     [{ n_head: 5 }, /n_head must divide n_embd \(got 5 and 24\)/],
     [{ n_inner: 100 }, /n_inner must be 4 · n_embd = 96 \(got 100\)/],
   ])('config %j', (change, message) => {

@@ -112,23 +112,31 @@ export function gpt2Logits(p: NamedValues, config: Gpt2Config, { ids, size, leng
   return project(norm(h, 'transformer.ln_f'), p['lm_head.weight'], d);
 }
 
-/** log softmax(logits / temperature) [size · length, vocab], and the token to predict in every row. */
-export function gpt2LogProbs(p: NamedValues, config: Gpt2Config, batch: TokenBatch, temperature = 1) {
-  const scaled = gpt2Logits(p, config, batch).map((v) => v / temperature);
-  const { size, length, ids } = batch;
-  const targets = Array.from(
-    { length: size * length },
-    (_, row) => ids[Math.floor(row / length) * (length + 1) + (row % length) + 1],
+/** log softmax(logits / temperature) [size · length, vocab], and that of the token to predict in every row. */
+export function labelLogProbs(logits: Values, vocab: number, { ids, length }: TokenBatch, temperature = 1) {
+  const all = logSoftmax(
+    logits.map((v) => v / temperature),
+    vocab,
   );
-  const all = logSoftmax(scaled, config.vocab_size);
-  return { all, chosen: Float64Array.from(targets, (token, row) => all[row * config.vocab_size + token]) };
+  const chosen = Float64Array.from({ length: logits.length / vocab }, (_, row) => {
+    const label = ids[Math.floor(row / length) * (length + 1) + (row % length) + 1];
+    return all[row * vocab + label];
+  });
+  return { all, chosen };
 }
 
-/** m_it · CE_it / S, [size · length]. */
-export function gpt2TokenLosses(p: NamedValues, config: Gpt2Config, batch: TokenBatch): Values {
-  return gpt2LogProbs(p, config, batch).chosen.map((lp, i) => (-batch.mask[i] * lp) / batch.length);
-}
+/** m_it · CE_it / S, [size · length], of the log-probabilities of the labels. */
+export const tokenLosses = (chosen: Values, batch: TokenBatch): Values =>
+  chosen.map((lp, i) => (-batch.mask[i] * lp) / batch.length);
 
 /** (1/B) Σ_i ℓ_i */
+export const meanLoss = (tokens: Values, batch: TokenBatch): number => tokens.reduce((a, b) => a + b, 0) / batch.size;
+
+export const gpt2LogProbs = (p: NamedValues, config: Gpt2Config, batch: TokenBatch, temperature = 1) =>
+  labelLogProbs(gpt2Logits(p, config, batch), config.vocab_size, batch, temperature);
+
+export const gpt2TokenLosses = (p: NamedValues, config: Gpt2Config, batch: TokenBatch): Values =>
+  tokenLosses(gpt2LogProbs(p, config, batch).chosen, batch);
+
 export const gpt2Loss = (p: NamedValues, config: Gpt2Config, batch: TokenBatch): number =>
-  gpt2TokenLosses(p, config, batch).reduce((a, b) => a + b, 0) / batch.size;
+  meanLoss(gpt2TokenLosses(p, config, batch), batch);

@@ -29,7 +29,7 @@ export const referenceLogits = readJson('logits.json') as { input_ids: number[][
 export function referenceModel(): { config: Gpt2Config; params: Params } {
   const { config, params } = loadCheckpoint(REFERENCE);
   return {
-    config,
+    config: config as Gpt2Config,
     params: Object.fromEntries(Object.entries(params).map(([name, { data, shape }]) => [name, tf.tensor(data, [...shape])])),
   };
 }

@@ -28,7 +28,7 @@ describe('the backend', () => {
   it('is the best that starts, with the reason why no better one was taken', async () => {
     const { startBackend, describeBackend, BACKENDS } = await start();
     const choice = await startBackend();
-    expect(Object.keys(choice.skipped)).toEqual(BACKENDS.slice(0, BACKENDS.indexOf(choice.name)));
+    expect(Object.keys(choice.skipped)).toEqual(BACKENDS.slice(0, (BACKENDS as readonly string[]).indexOf(choice.name)));
     expect(choice.name).not.toBe('cpu'); // wasm starts everywhere
     for (const reason of Object.values(choice.skipped)) {
       expect(reason.length).toBeGreaterThan(5);
@@ -37,10 +37,25 @@ describe('the backend', () => {
     }
   });
 
+  it('is another one where there is an objection, and the choice says so', async () => {
+    const { startBackend } = await start();
+    const { name, skipped } = await startBackend((each) => (each === 'cpu' ? undefined : `${each} is too small`));
+    expect([name, skipped.wasm]).toEqual(['cpu', 'wasm is too small']);
+  });
+
+  it('webgpu is started only when it is named, and says why it cannot be', async () => {
+    const { startBackend, BACKENDS } = await start('webgpu');
+    expect(BACKENDS).not.toContain('webgpu');
+    const outcome = await startBackend().catch((error: unknown) => (error as Error).message);
+    if (typeof outcome === 'string')
+      expect(outcome).toMatch(/^DPG_BACKEND=webgpu cannot be used: (package|no GPU|the GPU|the package) /);
+    else expect(outcome.name).toBe('webgpu');
+  });
+
   it.each(['webgl', '', 'CPU'])('cannot be "%s"', async (wanted) => {
     const { startBackend } = await start(wanted);
     await expect(startBackend()).rejects.toThrow(
-      `DPG_BACKEND must be one of tfjs-node-gpu, tfjs-node, wasm, cpu (got "${wanted}")`,
+      `DPG_BACKEND must be one of tfjs-node-gpu, tfjs-node, wasm, cpu, webgpu (got "${wanted}")`,
     );
   });
 

@@ -64,6 +64,17 @@ const cases: [name: string, op: (x: tf.Tensor) => tf.Tensor, oracle: (x: number[
     (x) => ops.layerNorm(x, tf.tensor1d(WEIGHT[0]), tf.tensor1d(BIAS), 1e-5),
     rowwise((row) => normalized(row, WEIGHT[0], BIAS)),
   ],
+  ['silu', ops.silu, elementwise((x) => x * sigmoid(x))],
+  [
+    'rmsNorm',
+    (x) => ops.rmsNorm(x, tf.tensor1d(WEIGHT[0]), 1e-5),
+    rowwise((row) => row.map((v, i) => (WEIGHT[0][i] * v) / Math.sqrt(row.reduce((sum, u) => sum + u * u, 0) / 5 + 1e-5))),
+  ],
+  [
+    'project',
+    (x) => ops.project(tf.mul(x, x) as tf.Tensor2D, tf.tensor2d(WEIGHT)),
+    rowwise((row) => product([row.map((v) => v * v)], transposed(WEIGHT))[0]),
+  ],
   [
     'linear',
     (x) => ops.linear(tf.mul(x, x) as tf.Tensor2D, tf.tensor2d(WEIGHT), tf.tensor1d(BIAS)),
@@ -71,7 +82,7 @@ const cases: [name: string, op: (x: tf.Tensor) => tf.Tensor, oracle: (x: number[
   ],
   [
     'embed',
-    (x) => ops.embed(ops.oneHotRows(Int32Array.from([2, 2, 0]), 4), tf.square(x) as tf.Tensor2D),
+    (x) => ops.embed(Int32Array.from([2, 2, 0]), tf.square(x) as tf.Tensor2D),
     (x) => [2, 2, 0].flatMap((i) => toMatrix(x, 5)[i].map((v) => v * v)),
   ],
   ['attention', attentionOp, attentionOracle],
@@ -113,5 +124,10 @@ describe.each(['cpu', 'wasm'])('derivatives on %s', (backend) => {
     expect(gradient).toBeAllClose(expectedGradient, { rtol: 2e-3 });
     expect(hvp).toBeAllClose(expectedHvp, { rtol: 2e-3 });
     x.dispose();
+  });
+
+  it.each([[-1], [4]])('embed refuses the id %s, where backends would read other memory', (id) => {
+    const table = tf.zeros<tf.Rank.R2>([4, 3]);
+    expect(() => ops.embed(Int32Array.from([2, id]), table)).toThrow(`token ${id} is outside the vocabulary of 4`);
   });
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { LANGUAGES, PLACES, splitOf } from '../../src/text/encyclopedia/fact';
 import { identifyLanguage } from '../../src/text/languages';
-import { continuationExamples, rephraseExamples, runningText } from '../../src/text/prompts';
+import { continuationExamples, plainExamples, rephraseExamples, runningText } from '../../src/text/prompts';
 import { characterTokenizer } from '../../src/text/tokenizer';
 import { keptDetails, vocabularyShare } from '../../src/text/vocabulary';
 import { randomStream } from '../../src/tensor/random';
@@ -11,7 +11,7 @@ const corpus = LANGUAGES.map((language) => runningText(randomStream(1, language)
 );
 const tokenizer = characterTokenizer(corpus);
 const { padId, bosId, sepId, eosId, decode } = tokenizer;
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
 describe('continuationExamples', () => {
   const examples = continuationExamples(tokenizer, 300, randomStream(1, 'c'), { promptLength: 9, responseLength: 150 });
@@ -29,6 +29,34 @@ describe('continuationExamples', () => {
       continuationExamples(tokenizer, 50, randomStream(1, 'c'), { promptLength: 9, split });
     expect(alone('train')[0]).toEqual({ prompt: examples[0].prompt, response: [] });
     expect(alone('heldOut')).not.toEqual(alone('train'));
+  });
+});
+
+describe('plainExamples', () => {
+  const options = { foreignShare: 0.4, identifierRate: 0.2 };
+  const examples = plainExamples(tokenizer, 400, randomStream(1, 'p'), options);
+  const texts = examples.map((ids) => decode(ids));
+
+  test('are whole texts with their end, a fifth of them passages that name their last word before', () => {
+    for (const ids of examples) expect(ids.indexOf(eosId!)).toBe(ids.length - 1);
+    const articles = texts.filter((text) => !UUID.test(text));
+    expect(1 - articles.length / texts.length).toBeCloseTo(0.2, 1);
+    for (const text of articles) {
+      expect(text).toMatch(/[.!?"»“]$/);
+      expect(vocabularyShare(` ${text} `), text).toBe(1);
+    }
+    const passages = articles.filter((text) => {
+      const [, last] = /(\p{L}+)\.$/u.exec(text) ?? [];
+      return last !== undefined && text.split(/[.!?] /).length >= 3 && text.slice(0, -last.length - 1).includes(last);
+    });
+    expect(passages.length / articles.length).toBeGreaterThan(0.15);
+  });
+
+  test('are in the stated share of languages', async () => {
+    const articles = texts.filter((text) => !UUID.test(text));
+    const languages = await Promise.all(articles.map(async (text) => (await identifyLanguage(text)).language));
+    expect(languages.filter((language) => language !== 'en').length / languages.length).toBeCloseTo(0.4, 1);
+    for (const language of LANGUAGES) expect(languages).toContain(language);
   });
 });
 

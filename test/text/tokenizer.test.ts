@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -6,6 +6,7 @@ import { LANGUAGES } from '../../src/text/encyclopedia/fact';
 import { runningText } from '../../src/text/prompts';
 import { characterTokenizer, loadTokenizer, tokenizerFiles } from '../../src/text/tokenizer';
 import { randomStream } from '../../src/tensor/random';
+import { llama3Tokenizer } from '../support/byteLevelTokenizer';
 
 const corpus = LANGUAGES.map((language) => runningText(randomStream(1, language), 2000, language, { identifierRate: 0.2 })).join(
   ' ',
@@ -88,6 +89,24 @@ describe('loadTokenizer', () => {
     expect(loaded.encode('abba')).toEqual([3, 2, 1]);
     expect([loaded.eosId, loaded.padId]).toEqual([4, undefined]);
     expect(() => loaded.encode('abc')).toThrow('"c" (U+0063) at position 2');
+  });
+
+  test('control tokens: the token’s name first, then the ids of generation_config.json, then those of config.json; nothing outside', () => {
+    const place = join(folder, 'control');
+    mkdirSync(place);
+    const write = (name: string, content: object) => writeFileSync(join(place, name), JSON.stringify(content));
+    const files = llama3Tokenizer(corpus.slice(0, 4000));
+    write('tokenizer.json', files['tokenizer.json']);
+    const ends = () => loadTokenizer(place).eosIds;
+    expect([ends(), loadTokenizer(place).eosId]).toEqual([[], undefined]);
+    write('config.json', { eos_token_id: 297, bos_token_id: 296 });
+    expect([ends(), loadTokenizer(place).bosId]).toEqual([[297], 296]);
+    write('generation_config.json', { eos_token_id: [297, 300, 50256] });
+    expect([ends(), loadTokenizer(place).bosId]).toEqual([[297, 300], 296]);
+    write('tokenizer_config.json', { eos_token: '<|eot_id|>', bos_token: { content: '<|end_of_text|>' } });
+    expect([ends(), loadTokenizer(place).eosId, loadTokenizer(place).bosId]).toEqual([[301, 297, 300], 301, 297]);
+    writeFileSync(join(place, 'chat_template.jinja'), '{{ bos_token }}');
+    expect(loadTokenizer(place).toJSON()['tokenizer_config.json'].chat_template).toBe('{{ bos_token }}');
   });
 
   test('names the file that is missing or broken', () => {

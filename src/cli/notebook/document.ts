@@ -50,6 +50,14 @@ export function readNotebook(file: string): Notebook {
   return notebook;
 }
 
+const NUMBER = String.raw`(?:-?[\d.eE+-]+|null)`;
+/** An array of numbers as JSON.stringify indents it; strings hold no line breaks. */
+const NUMBERS = new RegExp(String.raw`\[\n\s*(${NUMBER}(?:,\n\s*${NUMBER})*)\n\s*\]`, 'g');
+
+/** JSON with indent 1, but the numbers of a figure in one line: they are most of a notebook. */
+const notebookText = (notebook: object): string =>
+  JSON.stringify(notebook, null, 1).replace(NUMBERS, (_, numbers: string) => `[${numbers.replace(/\n\s*/g, '')}]`) + '\n';
+
 /** Writes a notebook as Jupyter does (one line a line, indent 1), stamped with the hash of its sources. */
 export function writeNotebook(file: string, notebook: Notebook): void {
   const metadata = { ...notebook.metadata, dpg: { ...notebook.metadata.dpg, source_hash: sourceHash(notebook) } };
@@ -59,7 +67,7 @@ export function writeNotebook(file: string, notebook: Notebook): void {
     ...(cell.outputs && { outputs: cell.outputs.map(inLines) }),
   }));
   makeFolder(path.dirname(path.resolve(file)));
-  writeFileAtomic(file, JSON.stringify({ ...notebook, cells, metadata }, null, 1) + '\n');
+  writeFileAtomic(file, notebookText({ ...notebook, cells, metadata }));
 }
 
 /** SHA-256 of the code cells as their author wrote them: equal to `metadata.dpg.source_hash` where the outputs belong to the sources. */

@@ -7,13 +7,17 @@
  * the same bit for bit whenever the number of workers is.
  */
 import { availableParallelism } from 'node:os';
-import { relaxedSupported } from '../../tensor/kernels/kernels';
+import { relaxedSupported, simdSupported } from '../../tensor/kernels/kernels';
 import type { Gpt2Config, LanguageModel } from '../types';
 import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
 import { callingThread, workerThreads } from './pool';
+import { threadsSupported } from './support';
 
 export interface FusedOptions {
-  /** Worker threads; 0 computes in the calling thread. Default: one per core, at most 8. Never more than examples. */
+  /**
+   * Worker threads; 0, or where memory cannot be shared, computes in the calling thread. Default: one per core, at most 8. Never
+   * more than examples.
+   */
   readonly workers?: number;
   /** Fused multiply-adds: faster where V8 has relaxed SIMD, rounded differently. Default: where it does. */
   readonly relaxed?: boolean;
@@ -27,6 +31,7 @@ export interface FusedOptions {
  * more), 64 MiB of logits and 1 MiB of packed matrices; shared, two such arrays and one per worker.
  *
  * @throws RangeError if n_head does not divide n_embd
+ * @throws Error where WebAssembly SIMD is missing
  */
 export function fusedGpt2(
   config: Gpt2Config,
@@ -34,9 +39,12 @@ export function fusedGpt2(
 ): LanguageModel {
   if (config.n_embd % config.n_head)
     throw new RangeError(`n_head must divide n_embd (got ${config.n_head} and ${config.n_embd})`);
+  if (!simdSupported())
+    throw new Error('the fused engine needs WebAssembly with SIMD, which is missing here; take the engine "tape"');
   const settings = { config, options: { relaxed } };
-  const team = workers > 0 ? workerThreads(workers, settings) : callingThread(settings);
-  const threads = workers > 0 ? `${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
+  const threaded = workers > 0 && threadsSupported();
+  const team = threaded ? workerThreads(workers, settings) : callingThread(settings);
+  const threads = threaded ? `${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
   const e = engine(config, team);
   const exclusively = queue();
   return {

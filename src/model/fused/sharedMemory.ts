@@ -10,17 +10,18 @@ import type { SharedParameters } from './tasks';
 export interface SharedMemory {
   /** Copies the parameters, unless they are the tensors that were copied last (tensors never change). */
   readonly parameters: (params: Params) => SharedParameters;
-  readonly tangent: (params: Params) => SharedArrayBuffer;
+  readonly tangent: (params: Params) => ArrayBufferLike;
   /** Where worker i leaves its share of a gradient. */
-  readonly partial: (i: number) => SharedArrayBuffer;
+  readonly partial: (i: number) => ArrayBufferLike;
   /** The sum of the first `count` partial gradients, in their order, as new tensors. */
   readonly sum: (count: number) => Promise<Params>;
 }
 
 export function sharedMemory(layout: Layout, team: Team): SharedMemory {
-  const buffers = new Map<string, SharedArrayBuffer>();
-  const buffer = (name: string): SharedArrayBuffer => {
-    const found = buffers.get(name) ?? new SharedArrayBuffer(4 * layout.length);
+  const Memory = typeof SharedArrayBuffer === 'function' ? SharedArrayBuffer : ArrayBuffer; // without threads any memory does
+  const buffers = new Map<string, ArrayBufferLike>();
+  const buffer = (name: string): ArrayBufferLike => {
+    const found = buffers.get(name) ?? new Memory(4 * layout.length);
     buffers.set(name, found);
     return found;
   };

@@ -13,21 +13,21 @@ import {
 import { sample, type Prompts } from './sampling';
 import { workspace, type Workspace, type WorkspaceOptions } from './workspace';
 
-/** Flat parameters and the number of their version: a worker copies a version once. */
+/** Flat parameters, in memory that threads share, and the number of their version: a worker copies a version once. */
 export interface SharedParameters {
-  readonly values: SharedArrayBuffer;
+  readonly values: ArrayBufferLike;
   readonly version: number;
 }
 
 /** Every kind of task: what goes in and what comes back. Gradients and products come back in `out`. */
 export interface Work {
   gradient: {
-    task: { params: SharedParameters; batch: TokenBatch; total: number; out: SharedArrayBuffer };
+    task: { params: SharedParameters; batch: TokenBatch; total: number; out: ArrayBufferLike };
     result: Float32Array;
   };
   tangents: {
     /** Without `out` no Hessian-vector product. */
-    task: { params: SharedParameters; tangent: SharedArrayBuffer; batch: TokenBatch; total: number; out?: SharedArrayBuffer };
+    task: { params: SharedParameters; tangent: ArrayBufferLike; batch: TokenBatch; total: number; out?: ArrayBufferLike };
     result: Float32Array;
   };
   logProbs: { task: { params: SharedParameters; batch: TokenBatch; temperature: number }; result: Float32Array };
@@ -37,13 +37,13 @@ export interface Work {
       batch: TokenBatch;
       inputs: PolicyInputs;
       coefficients: PolicyCoefficients;
-      out: SharedArrayBuffer;
+      out: ArrayBufferLike;
     };
     result: PolicyValues;
   };
   sample: { task: { params: SharedParameters; prompts: Prompts; options: SampleOptions }; result: Samples };
   /** parts[0][from..to) += parts[1] + parts[2] + …, in this order. */
-  reduce: { task: { parts: SharedArrayBuffer[]; from: number; to: number }; result: null };
+  reduce: { task: { parts: ArrayBufferLike[]; from: number; to: number }; result: null };
 }
 
 export type Kind = keyof Work;
@@ -91,7 +91,7 @@ export function performer(config: Gpt2Config, options?: WorkspaceOptions): Perfo
   return (kind, task) => perform[kind](task);
 }
 
-function copyResult<R>(w: Workspace, out: SharedArrayBuffer, result: R): R {
+function copyResult<R>(w: Workspace, out: ArrayBufferLike, result: R): R {
   new Float32Array(out).set(w.region('result').values());
   return result;
 }

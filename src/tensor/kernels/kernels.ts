@@ -5,6 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 
 /** Byte offset into a WebAssembly memory; 0 means "none". */
 export type Pointer = number;
@@ -93,8 +94,22 @@ function moduleBytes(name: 'simd' | 'relaxed'): Uint8Array<ArrayBuffer> {
   }
 }
 
-/** Whether this V8 runs relaxed-SIMD fused multiply-adds without being told to. */
-export const relaxedSupported = (): boolean => WebAssembly.validate(moduleBytes('relaxed'));
+const validates = (name: 'simd' | 'relaxed'): boolean =>
+  typeof WebAssembly === 'object' && WebAssembly.validate(moduleBytes(name)); // `node --jitless` has no WebAssembly
+
+/** Whether the kernels run at all: WebAssembly with SIMD. */
+export const simdSupported = (): boolean => validates('simd');
+
+/**
+ * Whether relaxed-SIMD fused multiply-adds run here. Since V8 11.4 (Node 21) they do unasked. Node 20 has them finished, but behind a
+ * V8 flag, which this sets for the whole process, threads that start later included. V8 advises against changing flags once it
+ * runs, as what has been compiled may rest on them; this one is only looked at when a WebAssembly module is validated, and all it
+ * does is accept more instructions.
+ */
+export function relaxedSupported(): boolean {
+  if (simdSupported() && !validates('relaxed')) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  return validates('relaxed');
+}
 
 /**
  * Instantiates the kernels on `memory`. {@link Kernels.setScratch} must be called before any other kernel.

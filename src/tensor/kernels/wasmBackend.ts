@@ -6,7 +6,7 @@
  * Uses the backend's internals (its heap and where a tensor lies in it): tfjs is pinned to exactly 4.22.0.
  */
 import * as tf from '@tensorflow/tfjs';
-import { loadKernels, type Kernels, type Pointer } from './kernels';
+import { loadKernels, simdSupported, type Kernels, type Pointer } from './kernels';
 
 type TensorInfo = tf.TensorInfo;
 type TypedArray = Float32Array | Int32Array | Uint8Array;
@@ -95,7 +95,7 @@ const sum: Replacement = (call, k) => {
 };
 
 /** Shares the data; tfjs copies them. */
-const identity: Replacement = ({ inputs: { x }, backend }) => {
+const identity = ({ inputs: { x }, backend }: Call): TensorInfo => {
   backend.incRef(x.dataId);
   return { dataId: x.dataId, shape: x.shape, dtype: x.dtype };
 };
@@ -104,7 +104,7 @@ const identity: Replacement = ({ inputs: { x }, backend }) => {
  * The gradient of a gather; tfjs has none on `wasm`. Segment ids outside [0, numSegments) are dropped, as on the other
  * backends.
  */
-const unsortedSegmentSum: Replacement = ({ inputs: { x, segmentIds }, attrs, backend }) => {
+const unsortedSegmentSum = ({ inputs: { x, segmentIds }, attrs, backend }: Call): TensorInfo => {
   const segments = attrs.numSegments as number;
   const out = backend.makeOutput([segments, ...x.shape.slice(1)], x.dtype);
   const [from, ids, to] = [x, segmentIds, out].map((tensor) => backend.typedArrayFromHeap(tensor));
@@ -117,13 +117,15 @@ const unsortedSegmentSum: Replacement = ({ inputs: { x, segmentIds }, attrs, bac
   return out;
 };
 
-const REPLACEMENTS = {
-  BatchMatMul: batchMatMul,
-  Transpose: transpose,
-  Sum: sum,
-  Identity: identity,
-  UnsortedSegmentSum: unsortedSegmentSum,
-};
+/** Replacements by the name of tfjs's kernel; without SIMD only those that need none of ours. */
+function replacements(backend: WasmBackend): Record<string, (call: Call) => TensorInfo | null> {
+  const plain = { Identity: identity, UnsortedSegmentSum: unsortedSegmentSum };
+  if (!simdSupported()) return plain;
+  const k = loadKernels(backend.wasm.asm.memory);
+  k.setScratch(backend.wasm._malloc(k.scratchBytes()) >>> 0);
+  const on = (replace: Replacement) => (call: Call) => replace(call, k);
+  return { ...plain, BatchMatMul: on(batchMatMul), Transpose: on(transpose), Sum: on(sum) };
+}
 
 const installed = new WeakSet<WasmBackend>();
 
@@ -138,12 +140,10 @@ export function installWasmKernels(): void {
   if (tf.getBackend() !== 'wasm') throw new Error(`the active backend must be wasm (got ${tf.getBackend()})`);
   const backend = tf.backend() as unknown as WasmBackend;
   if (installed.has(backend)) return;
-  const k = loadKernels(backend.wasm.asm.memory);
-  k.setScratch(backend.wasm._malloc(k.scratchBytes()) >>> 0);
-  for (const [kernelName, replace] of Object.entries(REPLACEMENTS)) {
+  for (const [kernelName, replace] of Object.entries(replacements(backend))) {
     const original = tf.getKernel(kernelName, 'wasm');
     if (original) tf.unregisterKernel(kernelName, 'wasm');
-    const kernelFunc = (call: Call) => replace(call, k) ?? original.kernelFunc(call as unknown as Parameters<tf.KernelFunc>[0]);
+    const kernelFunc = (call: Call) => replace(call) ?? original.kernelFunc(call as unknown as Parameters<tf.KernelFunc>[0]);
     tf.registerKernel({ kernelName, backendName: 'wasm', kernelFunc: kernelFunc as unknown as tf.KernelFunc });
   }
   installed.add(backend);

@@ -5,7 +5,7 @@
  */
 import type { RandomStream } from '../../tensor/random';
 import { english } from './english';
-import { drawFact, type Fact, type Language } from './fact';
+import { drawFact, type Fact, type Language, type Split } from './fact';
 import { french } from './french';
 import { german } from './german';
 import type { Clue, Grammar } from './grammar';
@@ -37,16 +37,16 @@ export interface LambadaPassage {
 }
 
 /**
- * Passages whose last word, a name or a noun, follows from the passage (after LAMBADA, Paperno et al. 2016). All are about
+ * Passages whose last word, a name or a noun, follows from the passage (after LAMBADA, Paperno et al. 2016). An evaluation set is about
  * held-out facts, so no training text states them.
  */
-export function lambada(language: Language, count: number, random: RandomStream): LambadaPassage[] {
-  return Array.from({ length: count }, () => passage(language, random));
+export function lambada(language: Language, count: number, random: RandomStream, split: Split = 'heldOut'): LambadaPassage[] {
+  return Array.from({ length: count }, () => passage(language, random, split));
 }
 
-function passage(language: Language, random: RandomStream): LambadaPassage {
+function passage(language: Language, random: RandomStream, split: Split): LambadaPassage {
   const clue = random.pick<Clue>(['person', 'place', 'noun']);
-  const drawn = drawFact(random, { split: 'heldOut' });
+  const drawn = drawFact(random, { split });
   const introduction = clue === 'place' ? 'fame' : 'deed';
   const detail = drawn.topics.find((topic) => topic !== 'fame' && topic !== 'deed') ?? 'material';
   const fact: Fact = { ...drawn, topics: [introduction, detail] };

@@ -126,13 +126,17 @@ export interface FactOptions {
 }
 
 /**
- * A random UUID of version 4, in lower case. Given a split, no UUID of one split can occur in the other, whatever the streams: those whose
+ * A random UUID of any version (RFC 9562), in lower case. Given a split, no UUID of one split can occur in the other, whatever the streams: those whose
  * digits add up to a multiple of ten are held out.
  */
 export function randomUuid(random: RandomStream, split?: Split): string {
   for (;;) {
-    const digit = (c: string): string => (c === 'x' ? random.integer(16) : 8 + random.integer(4)).toString(16);
-    const uuid = 'xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx'.replace(/[xy]/g, digit);
+    const digits: Record<string, () => number> = {
+      x: () => random.integer(16),
+      v: () => 1 + random.integer(8), // version
+      y: () => 8 + random.integer(4), // variant
+    };
+    const uuid = 'xxxxxxxx-xxxx-vxxx-yxxx-xxxxxxxxxxxx'.replace(/[xvy]/g, (c) => digits[c]().toString(16));
     const sum = [...uuid.replaceAll('-', '')].reduce((total, c) => total + parseInt(c, 16), 0);
     if (split === undefined || (sum % 10 === 0) === (split === 'heldOut')) return uuid;
   }

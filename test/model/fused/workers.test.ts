@@ -37,6 +37,10 @@ it('agrees on 1, 2 and 3 workers, and repeats bit for bit', async () => {
   expect(results.slice(3)).toEqual(results.slice(0, 3));
 });
 
+it('runs fused multiply-adds, on Node 20 as on later ones', () => {
+  expect(models.map(({ engine }) => engine)).toEqual([1, 2, 3].map((n) => `fused, ${n} worker${n > 1 ? 's' : ''}, relaxed SIMD`));
+});
+
 it('uses no more workers than examples', async () => {
   const one = randomBatch(config, random, 1, 9);
   const mask = one.mask.fill(1);

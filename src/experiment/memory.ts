@@ -1,0 +1,153 @@
+/**
+ * How much memory a run takes, estimated from the shapes of its models before anything is loaded, and the refusal of a run that cannot fit.
+ *
+ * Counted are arrays as large as all parameters ("trees", 4 bytes a parameter): tensors of the backend, shared arrays and heaps of the fused
+ * engine's workers; and the activations of one microbatch. The two peaks of a step are the metagradient's backward pass through the last
+ * segment of fine-tuning, and the update of the generator.
+ */
+import os from 'node:os';
+import { parameterShapes } from '../model/architectures';
+import { examplesAtOnce } from '../model/batch';
+import type { ModelConfig } from '../model/types';
+import type { BackendName } from '../tensor/backend';
+import type { Config } from './config';
+
+/** An estimate in bytes. */
+export interface MemoryEstimate {
+  /** Tensors of the backend at the larger of the two peaks, activations of the tape engine included. */
+  readonly tensors: number;
+  /** Parameters, tangents and gradients that the fused engine shares among its workers. */
+  readonly shared: number;
+  /** WebAssembly heap of one worker of the fused engine, the larger model's; 0 without that engine. */
+  readonly worker: number;
+  /** All of it, with the heaps of all workers. */
+  readonly total: number;
+  /** The tensors lie in the GPU's memory, whose size tfjs does not tell. */
+  readonly onGpu: boolean;
+}
+
+/** The configs of the two models of a run. */
+export interface ModelPair {
+  readonly generator: ModelConfig;
+  readonly target: ModelConfig;
+}
+
+const FLOAT = 4; // bytes
+const MIB = 2 ** 20;
+/** A WebAssembly memory cannot be larger. */
+const HEAP_LIMIT = 2 ** 32;
+
+/** Number of parameters, the untied head included. */
+export const parameterCount = (config: ModelConfig): number =>
+  Object.values(parameterShapes(config)).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b), 0);
+
+/** Largest number of target-sized trees during one metagradient, beside φ_0; see learn/metagradient.ts. */
+export function metagradientTrees({
+  innerOptimizer,
+  innerSteps,
+  reward,
+}: Pick<Config, 'innerOptimizer' | 'innerSteps' | 'reward'>) {
+  const state = innerOptimizer === 'adamw' ? 3 : 1; // parameters and moments
+  const segment = Math.ceil(Math.sqrt(innerSteps));
+  if (reward !== 'metagradient') return 2 * state + 1; // before, gradient, after
+  const snapshots = (Math.ceil(innerSteps / segment) - 1) * state;
+  const lastSegment = (segment + 1) * state + segment; // states and gradients
+  const adjoint = state + (innerOptimizer === 'adamw' ? 11 : 5); // adjoints before the pull-back, and all that it makes on the way
+  return snapshots + lastSegment + adjoint - 1; // φ_0 itself is shared, not copied
+}
+
+/** Generator-sized trees: the initial one, parameters and moments; while it is updated also gradients and the state to go back to. */
+const [GENERATOR_AT_REST, GENERATOR_IN_UPDATE] = [4, 12];
+
+const usesFused = ({ model_type }: ModelConfig, engine: Config['engine'], backend: BackendName): boolean =>
+  model_type !== 'llama' && engine !== 'tape' && (engine === 'fused' || !isGpu(backend));
+const isGpu = (backend: BackendName): boolean => backend === 'tfjs-node-gpu' || backend === 'webgpu';
+
+/** Arrays that the tape holds at once, in units of [rows, vocab], [rows, width] and [rows, heads · length] (the last two a layer): measured. */
+const TAPE = { gradient: [12, 205, 11], hessianVectorProduct: [33, 800, 41] } as const;
+
+/** One microbatch on the tape. */
+function tapeActivations(
+  { vocab_size, n_layer, n_embd, n_head }: ModelConfig,
+  { examples, length, pass }: { examples: number; length: number; pass: keyof typeof TAPE },
+): number {
+  const rows = Math.min(examples, examplesAtOnce(length, vocab_size)) * length;
+  const [vocab, width, scores] = TAPE[pass];
+  return FLOAT * rows * (vocab * vocab_size + n_layer * (width * n_embd + scores * n_head * length));
+}
+
+/** Heap of one worker: activations (64 MiB, or primal and tangent of one example), logits, packed matrices; trees come on top. */
+const workerActivations = ({ n_layer, n_embd, n_head }: ModelConfig, length: number): number =>
+  Math.max(64 * MIB, 2 * FLOAT * n_layer * length * (16 * n_embd + n_head * length)) + 66 * MIB;
+
+/**
+ * Memory of a run.
+ * @param backend - where the tensors lie
+ */
+export function estimateMemory({ generator, target }: ModelPair, config: Config, backend: BackendName): MemoryEstimate {
+  const tree = { generator: FLOAT * parameterCount(generator), target: FLOAT * parameterCount(target) };
+  const workers = config.workers || Math.min(os.availableParallelism(), 8);
+  const fused = { generator: usesFused(generator, config.engine, backend), target: usesFused(target, config.engine, backend) };
+  const length = { generator: config.promptLength + config.maxNewTokens - 1, target: config.maxNewTokens - 1 };
+  const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.rollouts) / config.innerSteps) };
+  const tape = (part: 'generator' | 'target', model: ModelConfig, pass: keyof typeof TAPE): number =>
+    fused[part] ? 0 : tapeActivations(model, { examples: examples[part], length: length[part], pass });
+  const tensors = Math.max(
+    GENERATOR_AT_REST * tree.generator +
+      (1 + metagradientTrees(config)) * tree.target +
+      tape('target', target, 'hessianVectorProduct'),
+    GENERATOR_IN_UPDATE * tree.generator + tree.target + tape('generator', generator, 'gradient'),
+  );
+  const heaps = {
+    generator: fused.generator ? 2 * tree.generator + workerActivations(generator, length.generator) : 0,
+    target: fused.target ? 3 * tree.target + workerActivations(target, length.target) : 0,
+  };
+  const shared = (fused.generator ? (1 + workers) * tree.generator : 0) + (fused.target ? (2 + workers) * tree.target : 0);
+  return {
+    tensors,
+    shared,
+    worker: Math.max(heaps.generator, heaps.target),
+    total: tensors + shared + workers * (heaps.generator + heaps.target),
+    onGpu: isGpu(backend),
+  };
+}
+
+const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
+
+/** Bytes that this process may still take. */
+export const availableMemory = (): number => process.availableMemory?.() ?? os.freemem();
+
+/** One line for people. */
+export function describeMemory({ tensors, shared, total, onGpu }: MemoryEstimate, available = availableMemory()): string {
+  if (onGpu) return `memory: about ${gigabytes(tensors)} on the GPU`;
+  const workers = total > tensors ? `, workers ${gigabytes(total - tensors)}, of which shared ${gigabytes(shared)}` : '';
+  return `memory: about ${gigabytes(total)} of ${gigabytes(available)} free (tensors ${gigabytes(tensors)}${workers})`;
+}
+
+/** Whether a run is large enough to be told what it takes before it starts. */
+export const isLarge = ({ total }: MemoryEstimate): boolean => total > 1e9;
+
+/**
+ * Whether the tensors of a run are more than the heap of tfjs's `wasm` backend holds: then the backend has to be another one.
+ */
+export const exceedsWasmHeap = ({ tensors }: MemoryEstimate): boolean => tensors > 0.95 * HEAP_LIMIT;
+
+/** @throws Error in one line, for a run that cannot fit: what is too large, and what to change */
+export function requireMemory(estimate: MemoryEstimate, backend: BackendName, available = availableMemory()): void {
+  const { tensors, worker, total, onGpu } = estimate;
+  if (worker > HEAP_LIMIT)
+    throw new Error(
+      `a worker of the fused engine would need ${gigabytes(worker)}, and its heap holds 4.3 GB: take the engine "tape", shorter texts ` +
+        '(maxNewTokens, promptLength) or a smaller model',
+    );
+  if (backend === 'wasm' && exceedsWasmHeap(estimate))
+    throw new Error(
+      `the tensors of this run need about ${gigabytes(tensors)}, and the heap of the backend wasm holds 4.3 GB: start again with ` +
+        'DPG_BACKEND=cpu (slower, no such limit) or install tfjs-node',
+    );
+  if (total > available && !onGpu)
+    throw new Error(
+      `this run needs about ${gigabytes(total)} of memory and ${gigabytes(available)} are free: take fewer workers, ` +
+        'innerOptimizer "sgd", fewer innerSteps, shorter texts or a smaller model',
+    );
+}

@@ -1,0 +1,108 @@
+/**
+ * The oracle check: before a generator is trained, do metagradients rank examples that are known to be good above others?
+ *
+ * τ is taken at the end of fine-tuning: where the learning rate is so high that Φ no longer improves, its sign is wrong, and a generator that
+ * follows it drifts to junk. So an experiment plants texts of known worth in one data set and looks at what they are paid (ours).
+ */
+import { fineTune } from '../learn/fineTune';
+import { valueAndGradient } from '../learn/objective';
+import { metagradientReward, type InnerTraining } from '../reward/metagradient';
+import { disposeParams, type Params } from '../tensor/params';
+import { randomStream } from '../tensor/random';
+import type { ConfigInput } from './config';
+import { innerTraining, type Experiment } from './train';
+
+/** Texts of one kind that are put into a data set. */
+export interface PlantedTexts {
+  readonly kind: string;
+  readonly texts: readonly string[];
+}
+
+/** What one kind of text is paid. */
+export interface OracleRow {
+  readonly kind: string;
+  readonly texts: number;
+  /** Mean τ, less the mean of all texts, in units of its standard deviation over all texts. */
+  readonly tau: number;
+  readonly standard_error: number;
+}
+
+type Setting = Pick<Experiment, 'config' | 'target' | 'objective'>;
+
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+const deviation = (values: readonly number[]): number => Math.sqrt(mean(values.map((x) => (x - mean(values)) ** 2)));
+
+/** Token ids as a generator's responses are: with their end, and cut off at `maxNewTokens`. */
+function responsesOf({ config, target }: Setting, texts: readonly string[]): number[][] {
+  const { eosId } = target.tokenizer;
+  const end = eosId === undefined ? [] : [eosId];
+  return texts.map((text) => [...target.tokenizer.encode(text), ...end].slice(0, config.maxNewTokens));
+}
+
+/**
+ * Fine-tunes the target on a data set of planted texts and shows what each kind is paid.
+ * @param planted - kinds of texts, the best first; their number must be a multiple of `config.innerSteps`
+ * @returns rows in the order of `planted`: where τ falls from row to row, the setting ranks texts rightly
+ */
+export async function oracleCheck(experiment: Setting, planted: readonly PlantedTexts[], seed = 0): Promise<OracleRow[]> {
+  const responses = responsesOf(
+    experiment,
+    planted.flatMap(({ texts }) => texts),
+  );
+  const reward = metagradientReward(innerTraining(experiment));
+  const { values, tuned } = await reward(responses, responses.length, randomStream(seed, 'oracle check'));
+  disposeParams(tuned);
+  const [centre, unit] = [mean([...values]), deviation([...values])];
+  let from = 0;
+  return planted.map(({ kind, texts }) => {
+    const scaled = [...values.subarray(from, (from += texts.length))].map((x) => (x - centre) / unit);
+    return { kind, texts: texts.length, tau: mean(scaled), standard_error: deviation(scaled) / Math.sqrt(texts.length) };
+  });
+}
+
+/** One inner learning rate: what there is to gain, and how texts are ranked. */
+export interface InnerRateRow {
+  readonly inner_learning_rate: number;
+  /** Φ before fine-tuning, and after plain fine-tuning on the best kind alone. */
+  readonly phi_before: number;
+  readonly phi_after: number;
+  /** Mean τ by kind, see {@link OracleRow}. */
+  readonly [tauOfKind: string]: number;
+}
+
+async function phiOf({ objective }: Setting, params: Params): Promise<number> {
+  const { phi, gradient } = await valueAndGradient(objective, params);
+  disposeParams(gradient);
+  return phi;
+}
+
+async function phiAfter(experiment: Setting, inner: InnerTraining, texts: readonly string[]): Promise<number> {
+  const examples = responsesOf(experiment, texts);
+  const { params } = await fineTune({ ...inner, examples, batchSize: examples.length / inner.innerSteps });
+  const phi = await phiOf(experiment, params);
+  disposeParams(params);
+  return phi;
+}
+
+/** Φ after fine-tuning on the first kind, and the oracle check, at several settings of the fine-tuning. */
+export async function compareInnerSettings(
+  experiment: Setting,
+  planted: readonly PlantedTexts[],
+  settings: readonly Pick<ConfigInput, 'innerLearningRate' | 'epsRoot'>[],
+): Promise<InnerRateRow[]> {
+  const before = await phiOf(experiment, experiment.target.params);
+  const rows: InnerRateRow[] = [];
+  for (const setting of settings) {
+    const changed = { ...experiment, config: { ...experiment.config, ...setting } };
+    const after = await phiAfter(changed, innerTraining(changed), planted[0].texts);
+    const ranking = await oracleCheck(changed, planted);
+    rows.push({
+      inner_learning_rate: changed.config.innerLearningRate,
+      eps_root: changed.config.epsRoot,
+      phi_before: before,
+      phi_after: after,
+      ...Object.fromEntries(ranking.map(({ kind, tau }) => [`τ ${kind}`, tau])),
+    });
+  }
+  return rows;
+}
