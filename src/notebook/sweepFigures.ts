@@ -81,7 +81,8 @@ export function comparisonChart(rows: readonly ResultRow[], options: ComparisonO
 /** A row of a table, with its columns' titles as keys. */
 export type TableRow = Record<string, string | number | null>;
 
-const number = (value: number): string => String(Number(value.toPrecision(3))).replace('-', '−');
+/** Norms differ in the fourth digit. */
+const number = (value: number): string => String(Number(value.toPrecision(Math.abs(value) < 1 ? 3 : 5))).replace('-', '−');
 const range = ({ low, high }: Spread): string => `${number(low)} … ${number(high)}`;
 
 /**

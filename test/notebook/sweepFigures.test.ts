@@ -76,6 +76,10 @@ describe('sentences', () => {
     );
   });
 
+  it('tell norms apart that differ in the fourth digit', () => {
+    expect(describeComparison(runs('adamw', -11.7508, -11.7497))).toContain('adamw: −11.75 (−11.751 … −11.75).');
+  });
+
   it('are none without runs', () => expect(describeComparison([])).toBe('There are no reported runs.'));
 
   it('name methods in words', () => expect(methodLabel('cross-group-off')).toBe('cross group off'));
