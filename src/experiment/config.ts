@@ -62,6 +62,10 @@ export const configSchema = z.strictObject({
     'metagradient; others as baselines',
   ),
   credit: key(z.enum(['example', 'token']).default('example'), 'Metagradient per response, or per token (ours)', 'example'),
+  exampleCreditSteps: key(
+    whole(0, 1_000_000).default(0),
+    'Token credit: first steps that are paid per response, until responses have the right form',
+  ),
   discount: key(z.number().min(0).max(1).default(1), 'Token credit: weight of the following token’s reward-to-go'),
   crossGroupBatching: key(z.boolean().default(true), 'Rollouts of one prompt share a data set', 'true; false as ablation'),
   advantageScale: key(
@@ -78,6 +82,7 @@ export const configSchema = z.strictObject({
   clip: key(z.number().gt(0).max(10).default(0.2), 'ε of the clipped ratio', '0.2'),
   klCoef: key(z.number().min(0).max(100).default(0), 'Weight of KL(π ‖ initial generator)', '0'),
   entropyCoef: key(z.number().min(0).max(10).default(0.02), 'Weight of the entropy bonus', '0'),
+  finalEntropy: key(z.number().min(0).max(1).default(1), 'Share of it that is left at the last step (linear)', '1'),
   maxGradientNorm: key(z.number().gt(0).max(1e6).default(1), 'Generator’s gradient is shortened to it', '1'),
 
   strength: key(

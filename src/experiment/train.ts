@@ -99,9 +99,19 @@ export function innerOptimizer({ innerOptimizer, innerLearningRate, b1, b2, eps,
   return adamw({ learningRate: innerLearningRate, b1, b2, eps, epsRoot, weightDecay });
 }
 
+/** A factor that goes from 1 to `end` while `progress` goes from 0 to 1. */
+const linear = (end: number, progress: number): number => 1 - (1 - end) * progress;
+
+/** What one step takes of a configuration that changes along a run. */
+const configAt = (config: Config, step: number): Config => ({
+  ...config,
+  entropyCoef: config.entropyCoef * linear(config.finalEntropy, step / config.steps),
+  credit: step < config.exampleCreditSteps ? 'example' : config.credit,
+});
+
 /** The generator's Adam; its learning rate falls linearly to `finalLearningRate` × `learningRate` at the last step. */
 function policyOptimizer({ learningRate, finalLearningRate, steps }: Config, step: number): Optimizer {
-  return adamw({ learningRate: learningRate * (1 - (1 - finalLearningRate) * (step / steps)), b2: 0.95 });
+  return adamw({ learningRate: learningRate * linear(finalLearningRate, step / steps), b2: 0.95 });
 }
 
 /** A run that has not begun. */
@@ -220,7 +230,8 @@ async function trainStep(
   state: TrainerState,
 ): Promise<TrainStep> {
   const started = performance.now();
-  const { config, generator } = experiment;
+  const { generator } = experiment;
+  const config = configAt(experiment.config, state.step);
   const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
   const rollouts = await sampleRollouts(experiment, state.training.params, streams);
   const { responses, metrics: exchange } = read(responsesOf(rollouts));

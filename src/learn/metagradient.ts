@@ -160,7 +160,12 @@ function collect(
   perBatch: readonly Float32Array[],
 ): Pick<Metagradient, 'tau' | 'tokenTau' | 'sequenceLength'> {
   const sequenceLength = batches[0].length;
-  const tokenTau = Float32Array.from(perBatch.flatMap((values) => [...values]));
+  const tokenTau = new Float32Array(perBatch.reduce((n, values) => n + values.length, 0));
+  let at = 0;
+  for (const values of perBatch) {
+    tokenTau.set(values, at);
+    at += values.length;
+  }
   const tau = new Float32Array(tokenTau.length / sequenceLength);
   for (let i = 0; i < tau.length; i++)
     tau[i] = tokenTau.subarray(i * sequenceLength, (i + 1) * sequenceLength).reduce((a, b) => a + b, 0);

@@ -1,11 +1,12 @@
-// Speed of the fused engine, beside PyTorch on the same weights where `python3 -c "import torch"` works: results are compared
-// first, then
-// every contestant takes one turn a round, so that a busy machine slows all alike. Prints medians with the middle half of the
-// rounds.
+// Speed and memory of both engines, beside PyTorch on the same weights where a python3 has it. Every contestant is a process of its own that
+// does one piece of work a line; results are compared first; then every contestant takes one turn a round, so that a busy machine slows all
+// alike. Prints one table: median milliseconds, with the middle half of the rounds in brackets.
 //
-// usage: node test/bench/bench.mjs [--rounds 15] [--size small|mid|all] [--python python3]
+// usage: node test/bench/bench.mjs [--rounds 9] [--size small|mid|all] [--steps 8] [--python /usr/bin/python3] [--cpu]
+//   --steps   T of the whole metagradient
+//   --cpu     CPU time of all threads instead of wall-clock time, for machines that are busy with other things
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -14,31 +15,36 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const require = createRequire(import.meta.url);
-const tf = require('@tensorflow/tfjs');
-const { fusedGpt2 } = require('../../dist/model/fused/index.js');
-const { parameterLayout } = require('../../dist/model/fused/layout.js');
-const { readParams } = require('../../dist/model/fused/parameters.js');
+const { parameterLayout } = createRequire(import.meta.url)('../../dist/model/fused/layout.js');
 
 const options = {
-  rounds: { type: 'string', default: '15' },
+  rounds: { type: 'string', default: '9' },
   size: { type: 'string', default: 'all' },
-  python: { type: 'string', default: 'python3' },
+  steps: { type: 'string', default: '8' },
+  python: { type: 'string' },
+  cpu: { type: 'boolean', default: false },
 };
-const { rounds, size: wanted, python } = parseArgs({ options }).values;
+const args = parseArgs({ options }).values;
+const clock = args.cpu ? 'cpu' : 'seconds';
 
-const batchSize = { size: 128, length: 32 };
-const configs = {
-  small: { vocab_size: 512, n_positions: 32, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 },
-  mid: { vocab_size: 512, n_positions: 32, n_embd: 128, n_layer: 4, n_head: 4, layer_norm_epsilon: 1e-5 },
-};
+const batch = { size: 128, length: 32 };
+const common = { vocab_size: 512, n_positions: 32, n_head: 4, layer_norm_epsilon: 1e-5 };
+const configs = { small: { ...common, n_embd: 64, n_layer: 2 }, mid: { ...common, n_embd: 128, n_layer: 4 } };
 
-let seed = 1;
-/** Uniform in [0, 1): a linear congruential generator is random enough for a benchmark. */
-const uniform = () => (seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff) / 2 ** 31;
-const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
+const work = [
+  { command: 'gradient', what: '(a) forward + backward' },
+  { command: 'hvp', what: '(b) Hessian-vector product and all τ' },
+  { command: 'tangents', what: 'all τ alone' },
+  { command: 'metagradient', what: `(c) whole metagradient, T = ${args.steps}` },
+  { command: 'sample', what: '(d) sampling, tokens/s' },
+];
+const grpo = { command: 'grpo', what: '(e) one GRPO step of "67"' };
 
-function problem(config) {
+/** Random weights, a direction, and the examples of all steps, as files for the contestants. */
+function problem(config, folder) {
+  let seed = 1;
+  const uniform = () => (seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff) / 2 ** 31; // random enough for a benchmark
+  const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
   const layout = parameterLayout(config);
   const values = (center) => {
     const flat = new Float32Array(layout.length);
@@ -48,131 +54,121 @@ function problem(config) {
     }
     return flat;
   };
-  const { size, length } = batchSize;
-  const ids = Int32Array.from({ length: size * (length + 1) }, () => Math.floor(uniform() * config.vocab_size));
+  const steps = Number(args.steps);
+  const ids = Int32Array.from({ length: steps * batch.size * (batch.length + 1) }, () =>
+    Math.floor(uniform() * config.vocab_size),
+  );
+  writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ ...config, ...batch, steps, slots: layout.slots }));
+  writeFileSync(path.join(folder, 'params.f32'), values(1));
+  writeFileSync(path.join(folder, 'tangent.f32'), values(0));
+  writeFileSync(path.join(folder, 'ids.i32'), ids);
+}
+
+/** A process that reads a command a line and answers each with a line of JSON; its results lie in `results`. */
+function contestant(name, folder, program, ...own) {
+  const results = path.join(folder, name.replace(/\W+/g, '-'));
+  mkdirSync(results);
+  const child = spawn(program, [...own.slice(0, 1), folder, results, ...own.slice(1)], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
-    config,
-    layout,
-    params: values(1),
-    tangent: values(0),
-    batch: { ids, mask: new Float32Array(size * length).fill(1), size, length },
+    name,
+    async ask(command) {
+      child.stdin.write(`${command}\n`);
+      const { value, done } = await lines.next();
+      if (done) throw new Error(`${name} ended during ${command} (${child.signalCode ?? child.exitCode})`);
+      return JSON.parse(value);
+    },
+    result: (kind) => new Float32Array(new Uint8Array(readFileSync(path.join(results, `${kind}.f32`))).buffer),
+    close: () => child.stdin.end(),
   };
 }
 
-/** The PyTorch process, or null where there is no PyTorch. */
-function torchPeer({ config, layout, params, tangent, batch }) {
-  if (spawnSync(python, ['-c', 'import torch']).status !== 0) return null;
-  const folder = mkdtempSync(path.join(tmpdir(), 'dpg-bench-'));
-  writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ ...config, ...batchSize, slots: layout.slots }));
-  writeFileSync(path.join(folder, 'params.f32'), params);
-  writeFileSync(path.join(folder, 'tangent.f32'), tangent);
-  writeFileSync(path.join(folder, 'ids.i32'), batch.ids);
-  const child = spawn(python, [path.join(here, 'torch_peer.py'), folder], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  return {
-    async seconds(what, threads) {
-      child.stdin.write(`${what} ${threads}\n`);
-      return Number((await lines.next()).value);
-    },
-    result: (name) => new Float32Array(new Uint8Array(readFileSync(path.join(folder, `${name}.f32`))).buffer),
-    close() {
-      child.stdin.end();
-      rmSync(folder, { recursive: true });
-    },
-  };
+const withTorch = (args.python ? [args.python] : ['python3', '/usr/bin/python3']).find(
+  (python) => spawnSync(python, ['-c', 'import torch']).status === 0,
+);
+
+function contestants(folder) {
+  const engine = (name, ...own) => contestant(name, folder, process.execPath, path.join(here, 'engine_peer.mjs'), ...own);
+  const torch = (name, threads) => contestant(name, folder, withTorch, path.join(here, 'torch_peer.py'), threads);
+  return [
+    engine('fused, 1 worker', 'fused', '1'),
+    engine('fused, 2 workers', 'fused', '2'),
+    engine('tape', 'tape', '1'),
+    ...(withTorch ? [torch('PyTorch, 1 thread', '1'), torch('PyTorch, 2 threads', '2')] : []),
+  ];
 }
 
 function relativeError(actual, expected) {
-  let [difference, norm] = [0, 0];
-  expected.forEach((x, i) => {
-    difference += (actual[i] - x) ** 2;
-    norm += x ** 2;
-  });
-  return Math.sqrt(difference / norm);
+  const square = (values) => values.reduce((sum, x) => sum + x * x, 0);
+  return Math.sqrt(square(expected.map((x, i) => actual[i] - x)) / square(expected));
 }
 
-/** All tensors of a tree in the layout's order, freed. */
-function flattened(layout, tree) {
-  const parts = layout.slots.map(({ name }) => tree[name].dataSync());
-  tf.dispose(tree);
-  return Float32Array.from(parts.flatMap((part) => [...part]));
-}
-
-async function timed(call) {
-  const start = performance.now();
-  const result = await call();
-  const seconds = (performance.now() - start) / 1000;
-  tf.dispose([result.gradient ?? [], result.product ?? []]);
-  return seconds;
-}
-
-function quantile(values, q) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))];
-}
-
-async function compare(torch, { layout, batch }, model, params, tangent) {
-  await torch.seconds('gradient', 1);
-  await torch.seconds('hvp', 1);
-  const { gradient } = await model.gradient(params, batch);
-  const { product, tokenTangents } = await model.hessianVectorProduct(params, batch, tangent);
-  const errors = {
-    gradient: relativeError(flattened(layout, gradient), torch.result('gradient')),
-    hvp: relativeError(flattened(layout, product), torch.result('hvp')),
-    tangents: relativeError(tokenTangents, torch.result('tangents')),
-  };
-  for (const [name, error] of Object.entries(errors)) {
-    if (!(error < 1e-4)) throw new Error(`${name} differs from PyTorch's: relative error ${error}`);
+/** All must find the same gradient, Hessian-vector product and token tangents. */
+async function compare([first, ...others]) {
+  for (const command of ['gradient', 'hvp']) for (const each of [first, ...others]) await each.ask(command);
+  for (const other of others) {
+    const errors = ['gradient', 'hvp', 'tangents'].map((kind) => relativeError(other.result(kind), first.result(kind)));
+    if (!errors.every((error) => error < 1e-4)) throw new Error(`${other.name} differs from ${first.name}: ${errors.join(', ')}`);
+    console.log(`${other.name}: gradient, product and τ differ by ${Math.max(...errors).toExponential(1)} at most`);
   }
-  const shown = Object.entries(errors).map(([name, error]) => `${name} ${error.toExponential(1)}`);
-  console.log(`relative difference from PyTorch: ${shown.join(', ')}`);
+}
+
+const quantile = (values, q) => [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(q * values.length))];
+
+/** One row of the table: every contestant's times for one command, in turn; '' for those that do not know it. */
+async function measure({ command, what }, all) {
+  const known = [];
+  const times = all.map(() => []);
+  let [slowest, tokens] = [0, 0];
+  for (const [i, each] of all.entries()) {
+    for (let warmUp = 0; warmUp < 2; warmUp++) {
+      const answer = await each.ask(command);
+      known[i] = answer.seconds !== undefined;
+      if (known[i]) [slowest, tokens] = [Math.max(slowest, answer.seconds), answer.tokens];
+      if (!known[i] || answer.seconds > 2) break;
+    }
+  }
+  const rounds = slowest > 2 ? Math.min(3, Number(args.rounds)) : Number(args.rounds);
+  for (let round = 0; round < rounds; round++)
+    for (const [i, each] of all.entries()) if (known[i]) times[i].push((await each.ask(command))[clock]);
+  const shown = (seconds) => (tokens ? Math.round(tokens / seconds) : (1000 * seconds).toPrecision(3));
+  const cell = (own) =>
+    own.length ? `${shown(quantile(own, 0.5))} (${shown(quantile(own, 0.25))}–${shown(quantile(own, 0.75))})` : '';
+  return [what, ...times.map(cell)];
+}
+
+async function memory(all) {
+  const answers = await Promise.all(all.map((each) => each.ask('memory')));
+  const megabytes = (bytes) => (bytes ? String(Math.round(bytes / 1e6)) : '');
+  return [
+    ['WebAssembly heap, MB', ...answers.map(({ heap }) => megabytes(heap))],
+    ['resident set at its peak, MB', ...answers.map(({ rss }) => megabytes(rss))],
+  ];
 }
 
 async function bench(name) {
-  const world = problem(configs[name]);
-  const { config, layout, batch } = world;
-  const [params, tangent] = [readParams(layout, world.params), readParams(layout, world.tangent)];
-  const promptLength = 8;
-  const maxNewTokens = batch.length - promptLength;
-  const prompts = { ids: batch.ids.slice(0, batch.size * promptLength), size: batch.size, length: promptLength };
-  const how = { maxNewTokens, temperature: 1, uniforms: Float32Array.from({ length: batch.size * maxNewTokens }, uniform) };
-  const models = [1, 2].map((workers) => fusedGpt2(config, { workers }));
-  const torch = torchPeer(world);
-  const { n_embd, n_layer, vocab_size } = config;
-  console.log(`\n${name}: d = ${n_embd}, ${n_layer} layers, vocabulary ${vocab_size}, batch ${batch.size} × ${batch.length}`);
-  if (torch) await compare(torch, world, models[0], params, tangent);
-  else console.log(`no PyTorch (${python} cannot import torch)`);
-
-  const turns = models.flatMap((model) => [
-    ['forward + backward', model.engine, () => timed(() => model.gradient(params, batch))],
-    ['HVP + τ', model.engine, () => timed(() => model.hessianVectorProduct(params, batch, tangent))],
-    ['τ alone', model.engine, () => timed(() => model.hessianVectorProduct(params, batch, tangent, { product: false }))],
-    ['sampling', model.engine, () => timed(() => model.sample(params, prompts, how))],
-  ]);
-  for (const threads of torch ? [1, 2] : []) {
-    turns.push([
-      'forward + backward',
-      `PyTorch, ${threads} thread${threads > 1 ? 's' : ''}`,
-      () => torch.seconds('gradient', threads),
-    ]);
-    turns.push(['HVP + τ', `PyTorch, ${threads} thread${threads > 1 ? 's' : ''}`, () => torch.seconds('hvp', threads)]);
+  const folder = mkdtempSync(path.join(tmpdir(), 'dpg-bench-'));
+  problem(configs[name], folder);
+  const all = contestants(folder);
+  try {
+    await compare(all);
+    const rows = [];
+    for (const each of name === 'small' ? [...work, grpo] : work) rows.push(await measure(each, all));
+    const { n_embd, n_layer } = configs[name];
+    const title = `**${name}**: d = ${n_embd}, ${n_layer} layers`;
+    return { header: all.map((each) => each.name), rows: [[title, ...all.map(() => '')], ...rows, ...(await memory(all))] };
+  } finally {
+    all.forEach((each) => each.close());
+    rmSync(folder, { recursive: true });
   }
-  const seconds = turns.map(() => []);
-  for (let round = -2; round < Number(rounds); round++) {
-    for (const [i, [, , turn]] of turns.entries()) {
-      const taken = await turn();
-      if (round >= 0) seconds[i].push(taken); // the first two rounds warm up
-    }
-  }
-  const row = ([what, who], times) => {
-    const ms = (q) => (1000 * quantile(times, q)).toFixed(1);
-    const rate = what === 'sampling' ? `${Math.round((batch.size * maxNewTokens) / quantile(times, 0.5))} tokens/s` : '';
-    return { what, who, 'median ms': ms(0.5), 'middle half': `${ms(0.25)}–${ms(0.75)}`, best: ms(0), rate };
-  };
-  console.table(turns.map((turn, i) => row(turn, seconds[i])).sort((a, b) => (a.what < b.what ? -1 : a.what > b.what ? 1 : 0)));
-  models.forEach((model) => model.dispose());
-  torch?.close();
 }
 
-await tf.setBackend('cpu');
-for (const name of wanted === 'all' ? Object.keys(configs) : [wanted]) await bench(name);
+if (!withTorch) console.log('no python3 with PyTorch here');
+const tables = [];
+for (const name of args.size === 'all' ? Object.keys(configs) : [args.size]) tables.push(await bench(name));
+const line = (cells) => `| ${cells.join(' | ')} |`;
+console.log(
+  `\nbatch ${batch.size} × ${batch.length}, vocabulary ${common.vocab_size}; ${args.cpu ? 'CPU' : 'wall-clock'} milliseconds\n`,
+);
+console.log([line(['', ...tables[0].header]), line(['---', ...tables[0].header.map(() => '---')])].join('\n'));
+for (const { rows } of tables) console.log(rows.map(line).join('\n'));

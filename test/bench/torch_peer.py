@@ -1,10 +1,11 @@
-"""The benchmark's PyTorch side: the same GPT-2 and batch, driven line by line by bench.mjs.
+"""A contestant of the benchmark: PyTorch on the same GPT-2 and batch, driven line by line by bench.mjs.
 
-usage: torch_peer.py FOLDER; then on stdin `gradient THREADS` or `hvp THREADS`; answers the seconds taken. The first answer of each
-kind also leaves its result in FOLDER/{gradient,hvp,tangents}.f32 for comparison.
+usage: torch_peer.py FOLDER RESULTS THREADS; then `gradient`, `hvp` or `memory` on stdin, each answered by a line of JSON; other commands are
+answered {}. The first answer of a kind also leaves its result in RESULTS/{gradient,hvp,tangents}.f32.
 """
 import json
 import os
+import resource
 import sys
 import time
 
@@ -12,7 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-folder = sys.argv[1]
+folder, results_folder, threads = sys.argv[1:]
+torch.set_num_threads(int(threads))
 config = json.load(open(f"{folder}/config.json"))
 width, heads, vocab = config["n_embd"], config["n_head"], config["vocab_size"]
 size, length = config["size"], config["length"]
@@ -26,7 +28,7 @@ def tensors(name):
 
 params = {name: p.requires_grad_(True) for name, p in tensors("params").items()}
 tangent = tensors("tangent")
-ids = torch.tensor(np.fromfile(f"{folder}/ids.i32", dtype=np.int32).astype(np.int64)).view(size, length + 1)
+ids = torch.tensor(np.fromfile(f"{folder}/ids.i32", dtype=np.int32).astype(np.int64)).view(-1, length + 1)[:size]
 weights = torch.ones(size, length, requires_grad=True)
 causal = torch.triu(torch.full((length, length), -1e9), 1)
 
@@ -75,15 +77,31 @@ def hvp():
 
 def save(results):
     for name, values in results.items():
-        if not os.path.exists(f"{folder}/{name}.f32"):
-            np.concatenate([v.detach().numpy().ravel() for v in values]).astype(np.float32).tofile(f"{folder}/{name}.f32")
+        to = f"{results_folder}/{name}.f32"
+        if not os.path.exists(to):
+            flat(name, values).astype(np.float32).tofile(to)
 
 
+def flat(name, values):
+    """Trees in the padded layout of config["slots"], the token tangents as they are."""
+    if name == "tangents":
+        return values[0].detach().numpy().ravel()
+    last = config["slots"][-1]
+    out = np.zeros(-(-(last["offset"] + last["size"]) // 16) * 16)
+    for slot, value in zip(config["slots"], values):
+        out[slot["offset"] : slot["offset"] + slot["size"]] = value.detach().numpy().ravel()
+    return out
+
+
+work = {"gradient": gradient, "hvp": hvp}
 for line in sys.stdin:
-    what, threads = line.split()
-    torch.set_num_threads(int(threads))
-    start = time.perf_counter()
-    results = {"gradient": gradient, "hvp": hvp}[what]()
-    seconds = time.perf_counter() - start
-    save(results)
-    print(seconds, flush=True)
+    command = line.strip()
+    answer = {}
+    if command == "memory":
+        answer = {"rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    elif command in work:
+        start, used = time.perf_counter(), time.process_time()
+        results = work[command]()
+        answer = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - used}
+        save(results)
+    print(json.dumps(answer), flush=True)

@@ -39,6 +39,24 @@ const variants: Record<string, ConfigInput> = {
   'naive, sgd, group scale': { reward: 'naive', innerOptimizer: 'sgd', innerLearningRate: 0.1, advantageScale: 'group' },
 };
 
+it('pays responses for the first exampleCreditSteps, then tokens', async () => {
+  const steps = await run(tinyExperiment({ credit: 'token', discount: 0.5, exampleCreditSteps: 2, steps: 4 }));
+  const perResponse = steps.map(({ advantages, rollouts: { mask, maxNewTokens } }) =>
+    advantages.every((a, cell) => mask[cell] === 0 || a === advantages[cell - (cell % maxNewTokens)]),
+  );
+  expect(perResponse).toEqual([true, true, false, false]);
+});
+
+it('lets the entropy bonus fall linearly to its final share', async () => {
+  const falling = await run(tinyExperiment({ steps: 2, entropyCoef: 0.2, finalEntropy: 0.5 }));
+  const first = await run(tinyExperiment({ steps: 2, entropyCoef: 0.2 }), undefined, 1);
+  const experiment = tinyExperiment({ steps: 2, entropyCoef: 0.15 });
+  const state = startTraining(tinyExperiment({ steps: 2, entropyCoef: 0.2 }));
+  await run(tinyExperiment({ steps: 2, entropyCoef: 0.2 }), state, 1);
+  const second = await run(experiment, state);
+  expect(rowsOf(falling)).toEqual(rowsOf([...first, ...second]));
+});
+
 describe.each(Object.entries(variants))('the loop, %s', (_, variant) => {
   it('is the same for the same seed, bit for bit, and another for another', async () => {
     const [first, again, other] = [3, 3, 4].map((seed) => tinyExperiment({ ...variant, seed }));

@@ -1,7 +1,6 @@
 /**
- * From the last layer norm to the loss: logits = x·headᵀ, then cross-entropy (or the policy surrogate) of every row. The logits
- * exist for a
- * bounded number of rows at a time, so a vocabulary of 50,257 costs no more memory than one of 512.
+ * From the last layer norm to the loss: logits = x·headᵀ, then cross-entropy (or the policy surrogate) of every row. The logits exist
+ * for a bounded number of rows at a time, so a vocabulary of 50,257 costs no more memory than one of 512.
  */
 import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
 
@@ -82,7 +81,7 @@ export function crossEntropyBackward(s: LossRows, head: Pointer, dHead: Pointer,
   }
 }
 
-/** values = directional derivative of every row's cross-entropy along (headDot, xDot). */
+/** values = directional derivative of every row's cross-entropy along (headDot, xDot); xDot is zero where the pointer is 0. */
 export function crossEntropyTangent(s: LossRows, head: Pointer, headDot: Pointer, x: Pointer, xDot: Pointer): void {
   const { at, dot } = s.logits;
   for (const c of chunks(s)) {
@@ -116,8 +115,8 @@ export function crossEntropyTangentBackward(
 
 function projectTangent(c: Chunk, { at, dot }: LogitBuffer, head: Pointer, headDot: Pointer, x: Pointer, xDot: Pointer): void {
   c.project(x, head, at);
-  c.project(xDot, head, dot);
-  c.project(x, headDot, dot, true);
+  c.project(x, headDot, dot);
+  if (xDot) c.project(xDot, head, dot, true);
 }
 
 /** Per-row inputs and results of the policy surrogate beside {@link LossRows}, all [rows]. */

@@ -7,42 +7,59 @@
  */
 import { floatsAt, type Arena, type Pointer } from '../../tensor/kernels/kernels';
 import type { TokenBatch } from '../types';
-import { blockActivations, blockBackward, blockCotangents, blockForward, blockTangent, blockTangentBackward } from './block';
+import {
+  narrowed,
+  stackActivations,
+  stackBackward,
+  stackCotangents,
+  stackForward,
+  stackTangent,
+  stackTangentBackward,
+} from './blocks';
 import {
   crossEntropyBackward,
   crossEntropyForward,
   crossEntropyTangent,
   crossEntropyTangentBackward,
   policyBackward,
+  type LossRows,
   type PolicyCoefficients,
 } from './crossEntropy';
 import { embeddingBackward, embeddingForward, embeddingTangent, embeddingTangentBackward } from './embedding';
 import { headActivations, headBackward, headForward, headTangent, headTangentBackward } from './head';
 import { inMicrobatches, rowBuffers, type Loaded, type RowBuffers, type Workspace } from './workspace';
 
-/** Residual stream, activations and head of `examples` examples; `layers` is 1 where no backward pass follows. */
-function streamBuffers(a: Arena, { config }: Workspace, examples: number, length: number, layers: number) {
+/** Activations of `examples` examples; `kept` as in {@link stackActivations}. */
+function streamBuffers(a: Arena, { config }: Workspace, examples: number, length: number, kept: number) {
   const { n_embd: width, n_head: heads } = config;
   return {
-    h: a.floats(examples * length * width),
-    blocks: Array.from({ length: layers }, () => blockActivations(a, examples, length, width, heads)),
+    stack: stackActivations(a, examples, length, width, heads, kept),
     head: headActivations(a, examples * length, width),
   };
 }
 
-/** log-probabilities of the targets at a temperature, [size, length]; 0 where the mask is 0. */
-export function logProbs(w: Workspace, batch: TokenBatch, temperature: number): Float32Array {
+/** Forward pass of anything that is read off the logits; returns what `read` leaves in the loss's values. */
+function forward(
+  w: Workspace,
+  batch: TokenBatch,
+  tangent: boolean,
+  read: (loss: LossRows, head: Pointer, x: Pointer) => void,
+): Float32Array {
   const p = w.region('parameters').pointers;
   const allocate = (a: Arena, examples: number) => ({
     ...rowBuffers(a, w, examples, batch.length),
     ...streamBuffers(a, w, examples, batch.length, 1),
   });
-  return inMicrobatches(w, batch, { weight: 1, tangent: false }, allocate, ({ m, buffers: b, chosen, loss }) => {
-    embeddingForward(m, p, b.ids, b.h);
-    for (const block of p.blocks) blockForward(m, block, b.blocks[0], b.h);
-    headForward(m, chosen, p.normF, b.head, b.h, (x) => crossEntropyForward(loss, p.head, x, 1 / temperature));
+  return inMicrobatches(w, batch, { weight: 1, tangent }, allocate, ({ m, buffers: b, chosen, loss }) => {
+    embeddingForward(m, p, b.ids, b.stack.h);
+    stackForward(m, p.blocks, b.stack, chosen);
+    headForward(narrowed(m, chosen), p.normF, b.head, b.stack.chosen.h, (x) => read(loss, p.head, x));
   });
 }
+
+/** log-probabilities of the targets at a temperature, [size, length]; 0 where the mask is 0. */
+export const logProbs = (w: Workspace, batch: TokenBatch, temperature: number): Float32Array =>
+  forward(w, batch, false, (loss, head, x) => crossEntropyForward(loss, head, x, 1 / temperature));
 
 /** Forward and backward pass of any loss of the logits. Leaves the gradient in the region `result`; returns the loss's values. */
 function backward<X>(
@@ -58,16 +75,17 @@ function backward<X>(
   const allocate = (a: Arena, examples: number) => ({
     ...rowBuffers(a, w, examples, batch.length),
     ...streamBuffers(a, w, examples, batch.length, w.config.n_layer),
-    d: blockCotangents(a, examples * batch.length, w.config.n_embd),
+    d: stackCotangents(a, examples * batch.length, w.config.n_embd),
     extra: allocateExtra(a, examples * batch.length),
   });
   return inMicrobatches(w, batch, { weight, tangent: false }, allocate, (loaded) => {
     const { m, buffers: b, chosen } = loaded;
-    embeddingForward(m, p, b.ids, b.h);
-    p.blocks.forEach((block, i) => blockForward(m, block, b.blocks[i], b.h));
-    headBackward(m, chosen, p.normF, g.normF, b.head, b.h, b.d.h, (x, dx) => lossBackward(loaded, g.head, x, dx));
-    for (let i = p.blocks.length - 1; i >= 0; i--) blockBackward(m, p.blocks[i], g.blocks[i], b.blocks[i], b.d);
-    embeddingBackward(m, g, b.ids, b.d.h);
+    embeddingForward(m, p, b.ids, b.stack.h);
+    stackForward(m, p.blocks, b.stack, chosen);
+    const [h, dh] = [b.stack.chosen.h, b.d.chosen.h];
+    headBackward(narrowed(m, chosen), p.normF, g.normF, b.head, h, dh, (x, dx) => lossBackward(loaded, g.head, x, dx));
+    stackBackward(m, p.blocks, g.blocks, b.stack, chosen, b.d);
+    embeddingBackward(m, g, b.ids, b.d.all.h);
   });
 }
 
@@ -117,7 +135,7 @@ export function policyGradient(
     const view = (at: Pointer) => floatsAt(w.memory, at, loss.rows);
     for (const name of names) {
       const from = inputs[name];
-      if (from) view(extra[name]).set(Float32Array.from(positions, (position) => from[position]));
+      if (from) view(extra[name]).set(new Float32Array(loss.rows).map((_, i) => from[positions[i]]));
     }
     policyBackward(loss, extra, coefficients, head, dHead, x, dx);
     for (const name of ['entropies', 'kls', 'clips'] as const) {
@@ -129,38 +147,47 @@ export function policyGradient(
 }
 
 /** Primal and tangent of {@link streamBuffers}. */
-const dualBuffers = (a: Arena, w: Workspace, examples: number, length: number, layers: number) => ({
+const dualBuffers = (a: Arena, w: Workspace, examples: number, length: number, kept: number) => ({
   ...rowBuffers(a, w, examples, length),
-  primal: streamBuffers(a, w, examples, length, layers),
-  dot: streamBuffers(a, w, examples, length, layers),
+  primal: streamBuffers(a, w, examples, length, kept),
+  dot: streamBuffers(a, w, examples, length, kept),
 });
 
 /**
- * Directional derivatives of every token's cross-entropy along the region `tangent`, [size, length]; 0 where the mask is 0.
- * The tangent pass alone: activations live for one layer.
+ * Directional derivatives of every token's cross-entropy along the region `tangent`, [size, length]; 0 where the mask is 0. The
+ * tangent pass alone: activations live for one layer.
  */
 export function tokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
+  if (isOfHeadAlone(w)) return headTokenTangents(w, batch);
   const p = w.region('parameters').pointers;
   const pDot = w.region('tangent').pointers;
   const allocate = (a: Arena, examples: number) => dualBuffers(a, w, examples, batch.length, 1);
-  return inMicrobatches(
-    w,
-    batch,
-    { weight: 1, tangent: true },
-    allocate,
-    ({ m, buffers: { ids, primal, dot }, chosen, loss }) => {
-      embeddingTangent(m, p, pDot, ids, primal.h, dot.h);
-      p.blocks.forEach((block, i) => blockTangent(m, block, pDot.blocks[i], primal.blocks[0], dot.blocks[0], primal.h, dot.h));
-      headTangent(m, chosen, p.normF, pDot.normF, primal.head, dot.head, primal.h, dot.h, (x, xDot) =>
-        crossEntropyTangent(loss, p.head, pDot.head, x, xDot),
-      );
-    },
-  );
+  return inMicrobatches(w, batch, { weight: 1, tangent: true }, allocate, ({ m, buffers: b, chosen, loss }) => {
+    const { primal, dot } = b;
+    embeddingTangent(m, p, pDot, b.ids, primal.stack.h, dot.stack.h);
+    stackTangent(m, p.blocks, pDot.blocks, primal.stack, dot.stack, chosen);
+    const streams = [primal.head, dot.head, primal.stack.chosen.h, dot.stack.chosen.h] as const;
+    headTangent(narrowed(m, chosen), p.normF, pDot.normF, ...streams, (x, xDot) =>
+      crossEntropyTangent(loss, p.head, pDot.head, x, xDot),
+    );
+  });
+}
+
+/** Whether the tangent moves the LM head, which stands last in the layout, and nothing else: so it is for Φ of the head and T = 1. */
+const isOfHeadAlone = (w: Workspace): boolean => {
+  const { slots } = w.layout;
+  const beforeHead = w.region('tangent').values().subarray(0, slots[slots.length - 1].offset);
+  return beforeHead.every((x) => x === 0);
+};
+
+/** {@link tokenTangents} along a tangent of the LM head alone: none goes through the blocks, and their forward pass is all it takes. */
+function headTokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
+  const { head: headDot } = w.region('tangent').pointers;
+  return forward(w, batch, true, (loss, head, x) => crossEntropyTangent(loss, head, headDot, x, 0));
 }
 
 /**
- * {@link tokenTangents}, and the Hessian-vector product of (1 / `total`) Σ_i ℓ_i in the region `result`: the backward pass on
- * dual numbers.
+ * {@link tokenTangents}, and the Hessian-vector product of (1 / `total`) Σ_i ℓ_i in the region `result`: the backward pass on dual numbers.
  */
 export function hessianVectorProduct(w: Workspace, batch: TokenBatch, total: number): Float32Array {
   const p = w.region('parameters').pointers;
@@ -169,20 +196,19 @@ export function hessianVectorProduct(w: Workspace, batch: TokenBatch, total: num
   w.region('result').values().fill(0);
   const allocate = (a: Arena, examples: number) => ({
     ...dualBuffers(a, w, examples, batch.length, w.config.n_layer),
-    d: blockCotangents(a, examples * batch.length, w.config.n_embd),
-    dDot: blockCotangents(a, examples * batch.length, w.config.n_embd),
+    d: stackCotangents(a, examples * batch.length, w.config.n_embd),
+    dDot: stackCotangents(a, examples * batch.length, w.config.n_embd),
   });
   const weight = 1 / (batch.length * total);
   return inMicrobatches(w, batch, { weight, tangent: true }, allocate, ({ m, buffers: b, chosen, loss }) => {
     const { primal, dot, d, dDot } = b;
-    embeddingTangent(m, p, pDot, b.ids, primal.h, dot.h);
-    p.blocks.forEach((block, i) => blockTangent(m, block, pDot.blocks[i], primal.blocks[i], dot.blocks[i], primal.h, dot.h));
-    const streams = [primal.head, dot.head, primal.h, dot.h, d.h, dDot.h] as const;
-    headTangentBackward(m, chosen, p.normF, pDot.normF, gDot.normF, ...streams, (x, xDot, dx, dxDot) =>
+    embeddingTangent(m, p, pDot, b.ids, primal.stack.h, dot.stack.h);
+    stackTangent(m, p.blocks, pDot.blocks, primal.stack, dot.stack, chosen);
+    const streams = [primal.head, dot.head, primal.stack.chosen.h, dot.stack.chosen.h, d.chosen.h, dDot.chosen.h] as const;
+    headTangentBackward(narrowed(m, chosen), p.normF, pDot.normF, gDot.normF, ...streams, (x, xDot, dx, dxDot) =>
       crossEntropyTangentBackward(loss, p.head, pDot.head, gDot.head, x, xDot, dx, dxDot),
     );
-    for (let i = p.blocks.length - 1; i >= 0; i--)
-      blockTangentBackward(m, p.blocks[i], pDot.blocks[i], gDot.blocks[i], primal.blocks[i], dot.blocks[i], d, dDot);
-    embeddingTangentBackward(m, gDot, b.ids, dDot.h);
+    stackTangentBackward(m, p.blocks, pDot.blocks, gDot.blocks, primal.stack, dot.stack, chosen, d, dDot);
+    embeddingTangentBackward(m, gDot, b.ids, dDot.all.h);
   });
 }

@@ -1,8 +1,4 @@
-/**
- * The last layer norm on the rows that count: rows with mask 0 (padding, prompts) have no loss, so neither logits nor gradients
- * are
- * computed for them. `loss` goes from the normalized rows to their cotangents.
- */
+/** The last layer norm, on the rows that count; `loss` goes from the normalized rows y to their cotangents. */
 import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import {
   layerNormActivations,
@@ -15,52 +11,25 @@ import {
 import type { Affine } from './layout';
 import type { Microbatch } from './microbatch';
 
-/** The chosen rows of the residual stream and what becomes of them. */
 export interface HeadActivations {
-  readonly h: Pointer;
   readonly norm: LayerNormActivations;
-  readonly dh: Pointer;
+  /** Cotangent of y, [rows, width]. */
   readonly dy: Pointer;
 }
 
 export const headActivations = (a: Arena, rows: number, width: number): HeadActivations => ({
-  h: a.floats(rows * width),
   norm: layerNormActivations(a, rows, width),
-  dh: a.floats(rows * width),
   dy: a.floats(rows * width),
 });
 
-/** The rows that count: `index` int32 [rows] into the microbatch. */
-export interface ChosenRows {
-  readonly rows: number;
-  readonly index: Pointer;
-}
-
-const gather = ({ k, width }: Microbatch, c: ChosenRows, from: Pointer, to: Pointer) =>
-  k.gatherRows(c.rows, width, c.index, from, to);
-
-/** dh [all rows] = the chosen rows' cotangents, 0 elsewhere. */
-function scatter({ k, rows, width }: Microbatch, c: ChosenRows, from: Pointer, dh: Pointer): void {
-  k.zero(rows * width, dh);
-  k.scatterRows(c.rows, width, c.index, from, dh);
-}
-
-export function headForward(
-  m: Microbatch,
-  c: ChosenRows,
-  p: Affine,
-  a: HeadActivations,
-  h: Pointer,
-  loss: (y: Pointer) => void,
-): void {
-  gather(m, c, h, a.h);
-  layerNormForward({ ...m, rows: c.rows }, p, a.h, a.norm);
+export function headForward(m: Microbatch, p: Affine, a: HeadActivations, h: Pointer, loss: (y: Pointer) => void): void {
+  layerNormForward(m, p, h, a.norm);
   loss(a.norm.y);
 }
 
+/** dh ← the cotangent of h; adds to the gradient `g`. */
 export function headBackward(
   m: Microbatch,
-  c: ChosenRows,
   p: Affine,
   g: Affine,
   a: HeadActivations,
@@ -68,15 +37,13 @@ export function headBackward(
   dh: Pointer,
   loss: (y: Pointer, dy: Pointer) => void,
 ): void {
-  headForward(m, c, p, a, h, (y) => loss(y, a.dy));
-  m.k.zero(c.rows * m.width, a.dh);
-  layerNormBackward({ ...m, rows: c.rows }, p, g, a.norm, a.dy, a.dh);
-  scatter(m, c, a.dh, dh);
+  headForward(m, p, a, h, (y) => loss(y, a.dy));
+  m.k.zero(m.rows * m.width, dh);
+  layerNormBackward(m, p, g, a.norm, a.dy, dh);
 }
 
 export function headTangent(
   m: Microbatch,
-  c: ChosenRows,
   p: Affine,
   pDot: Affine,
   a: HeadActivations,
@@ -85,15 +52,12 @@ export function headTangent(
   hDot: Pointer,
   loss: (y: Pointer, yDot: Pointer) => void,
 ): void {
-  gather(m, c, h, a.h);
-  gather(m, c, hDot, aDot.h);
-  layerNormTangent({ ...m, rows: c.rows }, p, pDot, a.h, aDot.h, a.norm, aDot.norm);
+  layerNormTangent(m, p, pDot, h, hDot, a.norm, aDot.norm);
   loss(a.norm.y, aDot.norm.y);
 }
 
 export function headTangentBackward(
   m: Microbatch,
-  c: ChosenRows,
   p: Affine,
   pDot: Affine,
   gDot: Affine,
@@ -105,10 +69,8 @@ export function headTangentBackward(
   dhDot: Pointer,
   loss: (y: Pointer, yDot: Pointer, dy: Pointer, dyDot: Pointer) => void,
 ): void {
-  headTangent(m, c, p, pDot, a, aDot, h, hDot, (y, yDot) => loss(y, yDot, a.dy, aDot.dy));
-  m.k.zero(c.rows * m.width, a.dh);
-  m.k.zero(c.rows * m.width, aDot.dh);
-  layerNormTangentBackward({ ...m, rows: c.rows }, p, pDot, gDot, a.norm, aDot.norm, a.dy, aDot.dy, a.dh, aDot.dh);
-  scatter(m, c, a.dh, dh);
-  scatter(m, c, aDot.dh, dhDot);
+  headTangent(m, p, pDot, a, aDot, h, hDot, (y, yDot) => loss(y, yDot, a.dy, aDot.dy));
+  m.k.zero(m.rows * m.width, dh);
+  m.k.zero(m.rows * m.width, dhDot);
+  layerNormTangentBackward(m, p, pDot, gDot, a.norm, aDot.norm, a.dy, aDot.dy, dh, dhDot);
 }

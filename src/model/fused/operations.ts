@@ -32,9 +32,8 @@ export const engine = (config: Gpt2Config, team: Team): Engine => ({
 /** One range of examples per worker, never more workers than examples. */
 const shares = ({ team }: Engine, size: number) => ranges(size, Math.min(team.size, size));
 
-/** Results of all shares, one after the other. */
-function joined(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((n, part) => n + part.length, 0));
+/** Results of all shares, one after the other, in `all`. */
+function joined<A extends Float32Array | Int32Array>(parts: readonly A[], all: A): A {
   let at = 0;
   for (const part of parts) {
     all.set(part, at);
@@ -42,6 +41,8 @@ function joined(parts: readonly Float32Array[]): Float32Array {
   }
   return all;
 }
+
+const perToken = ({ size, length }: TokenBatch): Float32Array => new Float32Array(size * length);
 
 /** ℓ_i = −(1/S) Σ_t m_it · log-probability. */
 function exampleLosses({ mask, size, length }: TokenBatch, logProbabilities: Float32Array): Float32Array {
@@ -57,7 +58,7 @@ export async function gradient(e: Engine, params: Params, batch: TokenBatch): Pr
   const common = { params: e.shared.parameters(params), total: batch.size };
   const parts = shares(e, batch.size);
   const tasks = parts.map(([from, to], i) => ({ ...common, batch: batchPart(batch, from, to), out: e.shared.partial(i) }));
-  const values = joined(await e.team.run('gradient', tasks));
+  const values = joined(await e.team.run('gradient', tasks), perToken(batch));
   return { losses: exampleLosses(batch, values), gradient: await e.shared.sum(parts.length) };
 }
 
@@ -75,7 +76,7 @@ export async function hessianVectorProduct(
     ...{ ...common, batch: batchPart(batch, from, to) },
     ...(wanted ? { out: e.shared.partial(i) } : {}),
   }));
-  const values = joined(await e.team.run('tangents', tasks));
+  const values = joined(await e.team.run('tangents', tasks), perToken(batch));
   const tokenTangents = values.map((x, i) => (x * batch.mask[i]) / batch.length);
   return { tokenTangents, product: wanted ? await e.shared.sum(parts.length) : null };
 }
@@ -85,7 +86,7 @@ export async function logProbs(e: Engine, params: Params, batch: TokenBatch, tem
   checkTemperature(temperature);
   const common = { params: e.shared.parameters(params), temperature };
   const tasks = shares(e, batch.size).map(([from, to]) => ({ ...common, batch: batchPart(batch, from, to) }));
-  return joined(await e.team.run('logProbs', tasks));
+  return joined(await e.team.run('logProbs', tasks), perToken(batch));
 }
 
 export async function policyGradient(e: Engine, params: Params, batch: TokenBatch, terms: PolicyTerms): Promise<PolicyGradient> {
@@ -109,7 +110,13 @@ export async function policyGradient(e: Engine, params: Params, batch: TokenBatc
   const mean = (name: 'entropies' | 'kls' | 'clips') =>
     values.reduce((sum, v) => v[name].reduce((a, x) => a + x, sum), 0) / tokens;
   return {
-    ...{ gradient: await e.shared.sum(parts.length), logProbs: joined(values.map((v) => v.logProbs)) },
+    ...{
+      gradient: await e.shared.sum(parts.length),
+      logProbs: joined(
+        values.map((v) => v.logProbs),
+        perToken(batch),
+      ),
+    },
     ...{ entropy: mean('entropies'), kl: mean('kls'), clipFraction: mean('clips') },
   };
 }
@@ -123,8 +130,15 @@ export async function sample(e: Engine, params: Params, prompts: Prompts, option
     options: { ...options, uniforms: rowsOf(options.uniforms, options.maxNewTokens, from, to) },
   }));
   const parts = await e.team.run('sample', tasks);
-  return {
-    ids: Int32Array.from(parts.flatMap(({ ids }) => [...ids])),
-    ...{ logProbs: joined(parts.map((part) => part.logProbs)), mask: joined(parts.map((part) => part.mask)) },
-  };
+  const tokens = prompts.size * options.maxNewTokens;
+  const all = (name: 'logProbs' | 'mask') =>
+    joined(
+      parts.map((part) => part[name]),
+      new Float32Array(tokens),
+    );
+  const ids = joined(
+    parts.map((part) => part.ids),
+    new Int32Array(tokens),
+  );
+  return { ids, logProbs: all('logProbs'), mask: all('mask') };
 }

@@ -36,9 +36,8 @@ interface Pending {
 }
 
 /**
- * A pool of worker threads, started when first needed. While idle they do not keep the process alive. If one throws or dies,
- * all are ended,
- * the pending call rejects with its error, and so does every later call.
+ * A pool of worker threads, started when first needed. While idle they do not keep the process alive. If one throws or dies, all are
+ * ended, the pending call rejects with its error, and so does every later call.
  */
 export function workerThreads(size: number, settings: WorkerSettings): Team {
   const workers: Worker[] = [];

@@ -4,8 +4,8 @@
  */
 import { floatsAt, integersAt, measureBytes, type Arena } from '../../tensor/kernels/kernels';
 import type { SampleOptions, Samples } from '../types';
-import { attentionForward, attentionWorkFloats, type AttentionActivations } from './attention';
-import { blockActivations, blockForward } from './block';
+import { attentionForward, attentionWorkFloats } from './attention';
+import { stackActivations, stackForward } from './blocks';
 import { drawTokens, logitBuffer, type LossRows } from './crossEntropy';
 import { embeddingForward } from './embedding';
 import { headActivations, headForward } from './head';
@@ -19,7 +19,10 @@ export interface Prompts {
   readonly length: number;
 }
 
-/** Samples after every prompt, as many rows at a time as the activation budget allows. */
+/** Rows sampled at a time: enough to make packing the weights cheap, few enough that their keys and values stay near the cache. */
+const GROUP_ROWS = 48;
+
+/** Samples after every prompt, at most as many rows at a time as the activation budget allows. */
 export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): Samples {
   const { maxNewTokens, endOfText } = options;
   const total = prompts.size * maxNewTokens;
@@ -29,7 +32,7 @@ export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): 
     mask: new Float32Array(total),
   };
   const perRow = measureBytes((counting) => groupBuffers(counting, w, 1, prompts.length, maxNewTokens));
-  const limit = Math.max(1, Math.floor(w.activationBytes / perRow));
+  const limit = Math.max(1, Math.min(GROUP_ROWS, Math.floor(w.activationBytes / perRow)));
   for (let from = 0; from < prompts.size; from += limit) {
     const mark = w.arena.mark();
     sampleGroup(w, prompts, options, from, Math.min(limit, prompts.size - from), samples);
@@ -45,8 +48,7 @@ function groupBuffers(a: Arena, { k, config }: Workspace, rows: number, length: 
     capacity,
     work: a.floats(Math.max(attentionWorkFloats(k, length, width, heads), capacity + 3)),
     ids: a.floats(rows * length),
-    h: a.floats(rows * length * width),
-    block: blockActivations(a, rows, length, width, heads),
+    stack: stackActivations(a, rows, length, width, heads, 1),
     caches: Array.from({ length: n_layer }, () => ({
       keys: a.floats(rows * capacity * width),
       values: a.floats(rows * capacity * width),
@@ -78,40 +80,36 @@ function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, fro
     Int32Array.from({ length: rows }, (_, i) => (i + 1) * length - 1),
   ); // each prompt's last position
   advance(w, microbatch(w, rows, length, b.work), b, b.ids, 0);
+  integers(
+    b.index,
+    Int32Array.from({ length: rows }, (_, i) => i),
+  ); // from now on there is but one
   for (let t = 0; t < maxNewTokens; t++) {
     const column = Float32Array.from({ length: rows }, (_, i) => uniforms[(from + i) * maxNewTokens + t]);
     floatsAt(w.memory, b.uniforms, rows).set(column);
     draw(w, b, loss, temperature);
     record(w, b, finished, samples, endOfText, (i) => (from + i) * maxNewTokens + t);
     if (t + 1 === maxNewTokens || finished.every((f) => f === 1)) return;
-    if (t === 0)
-      integers(
-        b.index,
-        Int32Array.from({ length: rows }, (_, i) => i),
-      );
     advance(w, microbatch(w, rows, 1, b.work), b, b.drawn, length + t);
   }
 }
 
-/** Pushes `m.length` new positions, beginning at `first`, through the blocks and into the caches. */
+/** Pushes `m.length` new positions, beginning at `first`, into the caches, and the one at `b.index` of every row through all blocks. */
 function advance(w: Workspace, m: Microbatch, b: GroupBuffers, ids: number, first: number): void {
   const p = w.region('parameters').pointers;
-  embeddingForward(m, p, ids, b.h, first);
-  p.blocks.forEach((block, i) => {
-    const { keys, values } = b.caches[i];
-    blockForward(m, block, b.block, b.h, (_, a: AttentionActivations) => {
-      w.k.cacheKeysValues(m.examples, m.length, m.width, a.qkv, keys, values, b.capacity, first);
-      if (first === 0) attentionForward(m, a);
-      else w.k.attentionStep(m.examples, m.heads, m.width, a.qkv, keys, values, b.capacity, first + 1, a.out, b.work);
-    });
+  embeddingForward(m, p, ids, b.stack.h, first);
+  stackForward(m, p.blocks, b.stack, { rows: m.examples, index: b.index }, (_, a, block) => {
+    const { keys, values } = b.caches[block];
+    w.k.cacheKeysValues(m.examples, m.length, m.width, a.qkv, keys, values, b.capacity, first);
+    if (first === 0) attentionForward(m, a);
+    else w.k.attentionStep(m.examples, m.heads, m.width, a.qkv, keys, values, b.capacity, first + 1, a.out, b.work);
   });
 }
 
 /** Draws one token per row from its last position. */
 function draw(w: Workspace, b: GroupBuffers, loss: LossRows, temperature: number): void {
   const p = w.region('parameters').pointers;
-  const chosen = { rows: loss.rows, index: b.index };
-  headForward(microbatch(w, loss.rows, 1, b.work), chosen, p.normF, b.head, b.h, (x) =>
+  headForward(microbatch(w, loss.rows, 1, b.work), p.normF, b.head, b.stack.chosen.h, (x) =>
     drawTokens(loss, p.head, x, temperature, b.uniforms),
   );
 }

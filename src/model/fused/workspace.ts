@@ -12,8 +12,8 @@ import {
 import { inputsAndLabels, microbatches } from '../batch';
 import type { Gpt2Config, TokenBatch } from '../types';
 import { attentionWorkFloats } from './attention';
+import type { ChosenRows } from './blocks';
 import { logitBuffer, type LogitBuffer, type LossRows } from './crossEntropy';
-import type { ChosenRows } from './head';
 import { parameterLayout, parametersAt, type Gpt2Parameters, type Layout } from './layout';
 import type { Microbatch } from './microbatch';
 
@@ -104,8 +104,7 @@ export interface Loaded<B> {
 }
 
 /**
- * Runs `body` on one microbatch after the other, each at most as large as the activation budget allows, and collects what it
- * leaves in
+ * Runs `body` on one microbatch after the other, each at most as large as the activation budget allows, and collects what it leaves in
  * `values`: [size, length], 0 where the mask is 0. Microbatches without a row that counts are skipped.
  * @param weight - weight of a row whose mask is 1
  * @param tangent - whether logits need a tangent beside them
@@ -149,11 +148,11 @@ function loadMicrobatch<B extends RowBuffers>(
 ): Loaded<B> {
   const { size: examples, length, mask } = piece;
   const { inputs, labels } = inputsAndLabels(piece);
-  const index = Int32Array.from(mask, (_, row) => row).filter((row) => mask[row] !== 0);
+  const index = new Int32Array(mask.length).map((_, row) => row).filter((row) => mask[row] !== 0);
   integersAt(w.memory, buffers.ids, inputs.length).set(inputs);
   integersAt(w.memory, buffers.index, index.length).set(index);
   integersAt(w.memory, buffers.targets, index.length).set(index.map((row) => labels[row]));
-  floatsAt(w.memory, buffers.weights, index.length).set(Float32Array.from(index, (row) => weight * mask[row]));
+  floatsAt(w.memory, buffers.weights, index.length).set(new Float32Array(index.length).map((_, i) => weight * mask[index[i]]));
   const m = microbatch(w, examples, length, buffers.work);
   const { targets, weights, values } = buffers;
   return {

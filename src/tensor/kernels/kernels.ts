@@ -1,7 +1,6 @@
 /**
- * The SIMD kernels: WebAssembly (`assembly/`, compiled by `build.mjs`) instantiated on a memory of the caller's choice, and an
- * arena
- * that hands out pieces of a memory. What each kernel computes stands at its definition in `assembly/`.
+ * The SIMD kernels: WebAssembly (`assembly/`, compiled by `build.mjs`) instantiated on a memory of the caller's choice, and an arena that
+ * hands out pieces of a memory. What each kernel computes stands at its definition in `assembly/`.
  */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -41,8 +40,8 @@ export interface Kernels {
 
   geluForward(n: N, x: P, y: P): void;
   geluTangent(n: N, x: P, xDot: P, y: P, yDot: P): void;
-  geluBackward(n: N, x: P, dy: P): void;
-  geluTangentBackward(n: N, x: P, xDot: P, dy: P, dyDot: P): void;
+  geluBackward(n: N, g1: P, dy: P): void;
+  geluTangentBackward(n: N, g1: P, g1Dot: P, dy: P, dyDot: P): void;
 
   attentionWorkFloats(length: N, headWidth: N): N;
   attentionForward(batch: N, length: N, heads: N, width: N, qkv: P, probabilities: P, out: P, work: P): void;
@@ -73,14 +72,6 @@ export interface Kernels {
     ]
   ): void;
   sampleTokens(rows: N, vocab: N, logits: P, scale: N, uniforms: P, ids: P, logProbs: P): void;
-
-  adamwUpdate(n: N, phi: P, g: P, m: P, v: P, lr: N, b1: N, b2: N, c1: N, c2: N, eps: N, epsRoot: N, decay: N): void;
-  adamwAdjoint(
-    ...a: [
-      ...[n: N, g: P, m: P, v: P, phiBar: P, mBar: P, vBar: P, gBar: P],
-      ...[lr: N, b1: N, b2: N, c1: N, c2: N, eps: N, epsRoot: N, decay: N],
-    ]
-  ): void;
 }
 
 /** The compiled modules lie beside this file in dist/, also when this file itself runs from src/. */

@@ -1,6 +1,5 @@
 /**
- * Our matrix product in place of the slow paths of tfjs's `wasm` backend, on its own heap without copies. tfjs 4.22 multiplies
- * fast only
+ * Our matrix product in place of the slow paths of tfjs's `wasm` backend, on its own heap without copies. tfjs 4.22 multiplies fast only
  * where nothing is transposed or batched, which attention and all of backpropagation are.
  *
  * Uses the backend's internals (its heap and where a tensor lies in it): tfjs is pinned to exactly 4.22.0.
@@ -130,9 +129,8 @@ function replacements(backend: WasmBackend): Record<string, (call: Call) => Tens
 const installed = new WeakSet<WasmBackend>();
 
 /**
- * Replaces kernels of the active `wasm` backend; a second call does nothing. Calls that a replacement does not cover (other
- * dtypes, unusual
- * broadcasting) go to tfjs's own kernel as before.
+ * Replaces kernels of the active `wasm` backend; a second call does nothing. Calls that a replacement does not cover (other dtypes,
+ * unusual broadcasting) go to tfjs's own kernel as before.
  *
  * @throws if `wasm` is not the active backend
  */

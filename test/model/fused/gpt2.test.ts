@@ -72,6 +72,15 @@ describe.each(configs)('vocabulary $vocab_size, width $n_embd, $n_head heads', (
     }
   });
 
+  it('token tangents along a tangent of the LM head alone', async () => {
+    const zero = Object.fromEntries(
+      Object.entries(v).map(([name, x]) => [name, x.map((y) => (name === 'lm_head.weight' ? y : 0))]),
+    );
+    const expected = slopes((h) => gpt2TokenLosses(movedNamed(p, zero, h), config, batch));
+    const { tokenTangents: found } = await model.hessianVectorProduct(params, batch, toParams(config, zero), { product: false });
+    expect(found).toBeAllClose(expected, { rtol: 1e-5 });
+  });
+
   it('Hessian-vector product', async () => {
     const { product } = await model.hessianVectorProduct(params, batch, tangent);
     checkPerTensor(product!, p, random, (at) => mixedSlope((g, h) => gpt2Loss(movedNamed(at(g), v, h), config, batch), 3e-5));

@@ -3,7 +3,7 @@
 // P is kept as [batch·heads, length, stride], stride = length rounded up to 8; row i is valid (zero beyond i) up to the end of
 // the group of four columns that holds i, which is as far as the products below read.
 import { multiply1, multiply4, packColumns } from './gemm';
-import { load4, multiplyAdd, store4, sum4 } from './simd';
+import { multiplyAdd, sum4 } from './simd';
 import { softmaxRow } from './softmax';
 
 /** Length of a row of P. */
@@ -218,16 +218,17 @@ export function attentionTangentBackward(
   }
 }
 
-/** Stores k and v of `length` positions, starting at position `first`, in caches [batch, capacity, width]. */
+/** Stores k and v of `length` positions, the first at `first`, in caches: keys [batch, width, capacity], values [batch, capacity, width]. */
 export function cacheKeysValues(
   batch: i32, length: i32, width: i32, qkv: usize, keys: usize, values: usize, capacity: i32, first: i32,
 ): void {
   const bytes = <usize>width << 2;
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < length; t++) {
-      const from = qkv + <usize>(b * length + t) * 3 * bytes, to = <usize>(b * capacity + first + t) * bytes;
-      memory.copy(keys + to, from + bytes, bytes);
-      memory.copy(values + to, from + 2 * bytes, bytes);
+      const k = qkv + bytes, to = keys + (<usize>(b * width * capacity + first + t) << 2);
+      for (let j = 0; j < width; j++) store<f32>(to + (<usize>(j * capacity) << 2), load<f32>(k + (<usize>j << 2)));
+      memory.copy(values + <usize>(b * capacity + first + t) * bytes, k + bytes, bytes);
+      qkv += 3 * bytes;
     }
   }
 }
@@ -237,30 +238,23 @@ export function attentionStep(
   batch: i32, heads: i32, width: i32, qkv: usize, keys: usize, values: usize, capacity: i32, count: i32, out: usize, work: usize,
 ): void {
   const dh = width / heads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const bytes = <usize>width << 2;
+  const row = <usize>width << 2, head = <usize>dh << 2, cached = <usize>capacity << 2;
   for (let b = 0; b < batch; b++) {
+    let v = values + <usize>b * cached * <usize>width;
     for (let h = 0; h < heads; h++) {
-      const head = (<usize>(h * dh)) << 2;
-      const q = qkv + <usize>b * 3 * bytes + head;
-      const k = keys + <usize>(b * capacity) * bytes + head, v = values + <usize>(b * capacity) * bytes + head;
-      for (let t = 0; t < count; t++) {
-        let dot = f32x4.splat(0);
-        const kt = k + <usize>t * bytes;
-        for (let j = 0; j < dh; j += 4) {
-          dot = multiplyAdd(load4(q + (<usize>j << 2), dh - j), load4(kt + (<usize>j << 2), dh - j), dot);
-        }
-        store<f32>(work + (<usize>t << 2), sum4(dot));
+      for (let t = 0; t < count; t += 8) {
+        multiply1(dh, qkv, 4, keys + (<usize>t << 2), cached, work + (<usize>t << 2), count - t, 0, false);
       }
       softmaxRow(work, count, scale);
-      const o = out + <usize>b * bytes + head;
-      for (let j = 0; j < dh; j += 4) {
-        let sum = f32x4.splat(0);
-        for (let t = 0; t < count; t++) {
-          const value = load4(v + <usize>t * bytes + (<usize>j << 2), dh - j);
-          sum = multiplyAdd(v128.load_splat<f32>(work + (<usize>t << 2)), value, sum);
-        }
-        store4(o + (<usize>j << 2), sum, dh - j);
+      for (let j = 0; j < dh; j += 8) {
+        const at = <usize>j << 2;
+        multiply1(count, work, 4, v + at, row, out + at, dh - j, 0, false);
       }
+      qkv += head;
+      out += head;
+      v += head;
+      keys += <usize>dh * cached;
     }
+    qkv += 2 * row;
   }
 }

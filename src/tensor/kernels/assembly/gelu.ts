@@ -23,50 +23,50 @@ function derivative(x: v128, s: v128): v128 {
   return multiplyAdd(f32x4.mul(x, f32x4.mul(s, f32x4.sub(f32x4.splat(1), s))), slope(x), s);
 }
 
+/** y = g(x), then x ← g'(x): what the way back needs. */
 export function geluForward(n: i32, x: usize, y: usize): void {
-  for (let i = 0; i < n; i += 4) {
-    const at = <usize>i << 2;
-    const v = load4(x + at, n - i);
-    store4(y + at, f32x4.mul(v, gate(v)), n - i);
-  }
-}
-
-/** (y, ẏ) from (x, ẋ). */
-export function geluTangent(n: i32, x: usize, xDot: usize, y: usize, yDot: usize): void {
   for (let i = 0; i < n; i += 4) {
     const at = <usize>i << 2;
     const v = load4(x + at, n - i);
     const s = gate(v);
     store4(y + at, f32x4.mul(v, s), n - i);
-    store4(yDot + at, f32x4.mul(derivative(v, s), load4(xDot + at, n - i)), n - i);
+    store4(x + at, derivative(v, s), n - i);
   }
 }
 
-/** dy ← g'(x)·dy */
-export function geluBackward(n: i32, x: usize, dy: usize): void {
+/** (y, ẏ) = (g(x), g'(x)·ẋ), then (x, ẋ) ← (g'(x), g''(x)·ẋ). */
+export function geluTangent(n: i32, x: usize, xDot: usize, y: usize, yDot: usize): void {
   for (let i = 0; i < n; i += 4) {
     const at = <usize>i << 2;
-    const v = load4(x + at, n - i);
-    store4(dy + at, f32x4.mul(derivative(v, gate(v)), load4(dy + at, n - i)), n - i);
-  }
-}
-
-/** (dy, dẏ) ← (g'·dy, g'·dẏ + g''·ẋ·dy) */
-export function geluTangentBackward(n: i32, x: usize, xDot: usize, dy: usize, dyDot: usize): void {
-  for (let i = 0; i < n; i += 4) {
-    const at = <usize>i << 2;
-    const v = load4(x + at, n - i);
-    const s = gate(v);
-    const z1 = slope(v);
-    const ss = f32x4.mul(s, f32x4.sub(f32x4.splat(1), s));
+    const v = load4(x + at, n - i), d = load4(xDot + at, n - i);
+    const s = gate(v), z1 = slope(v), one = f32x4.splat(1);
+    const ss = f32x4.mul(s, f32x4.sub(one, s));
     const s1 = f32x4.mul(ss, z1); // dσ/dx
     const g1 = multiplyAdd(v, s1, s);
     const curvature = f32x4.mul(ss, f32x4.mul(f32x4.splat(6 * Z3), v)); // σ'·z''
-    const s2 = multiplyAdd(f32x4.mul(s1, f32x4.sub(f32x4.splat(1), f32x4.add(s, s))), z1, curvature); // d²σ/dx²
+    const s2 = multiplyAdd(f32x4.mul(s1, f32x4.sub(one, f32x4.add(s, s))), z1, curvature); // d²σ/dx²
     const g2 = multiplyAdd(v, s2, f32x4.add(s1, s1));
-    const d = load4(dy + at, n - i);
-    store4(dy + at, f32x4.mul(g1, d), n - i);
-    const change = f32x4.mul(f32x4.mul(g2, load4(xDot + at, n - i)), d);
-    store4(dyDot + at, multiplyAdd(g1, load4(dyDot + at, n - i), change), n - i);
+    store4(y + at, f32x4.mul(v, s), n - i);
+    store4(yDot + at, f32x4.mul(g1, d), n - i);
+    store4(x + at, g1, n - i);
+    store4(xDot + at, f32x4.mul(g2, d), n - i);
+  }
+}
+
+/** dy ← g1·dy with g1 = g'(x) as {@link geluForward} left it. */
+export function geluBackward(n: i32, g1: usize, dy: usize): void {
+  for (let i = 0; i < n; i += 4) {
+    const at = <usize>i << 2;
+    store4(dy + at, f32x4.mul(load4(g1 + at, n - i), load4(dy + at, n - i)), n - i);
+  }
+}
+
+/** (dy, dẏ) ← (g1·dy, g1·dẏ + g1Dot·dy) with g1 = g'(x) and its tangent as {@link geluTangent} left them. */
+export function geluTangentBackward(n: i32, g1: usize, g1Dot: usize, dy: usize, dyDot: usize): void {
+  for (let i = 0; i < n; i += 4) {
+    const at = <usize>i << 2;
+    const g = load4(g1 + at, n - i), d = load4(dy + at, n - i);
+    store4(dyDot + at, multiplyAdd(g, load4(dyDot + at, n - i), f32x4.mul(load4(g1Dot + at, n - i), d)), n - i);
+    store4(dy + at, f32x4.mul(g, d), n - i);
   }
 }

@@ -1,5 +1,4 @@
-// Matrix product C (+)= A·B (+ bias) for any strides: panels of B and blocks of A are packed once into scratch memory, then
-// multiplied
+// Matrix product C (+)= A·B (+ bias) for any strides: panels of B and blocks of A are packed once into scratch memory, then multiplied
 // in register blocks of 4 × 8. Every element of C is summed over k in the same order wherever its row stands, so a row's
 // result does not depend on how many rows are computed with it.
 import { CONSTANT_BYTES, load4, multiplyAdd, setConstants, store4 } from './simd';

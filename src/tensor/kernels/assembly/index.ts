@@ -16,4 +16,3 @@ export {
 export { crossEntropyBackward, crossEntropyForward, crossEntropyTangent, crossEntropyTangentBackward } from './crossEntropy';
 export { policyBackward } from './policy';
 export { sampleTokens } from './sample';
-export { adamwAdjoint, adamwUpdate } from './adamw';

@@ -4,12 +4,16 @@ import { transpose4x4 } from './gemm';
 
 /** out[j] += Σ_i x[i, j]: the gradient of a bias. */
 export function columnSum(rows: i32, columns: i32, x: usize, out: usize): void {
-  for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j += 4) {
-      const at = <usize>j << 2;
-      add4(out + at, load4(x + at, columns - j), columns - j);
+  const row = <usize>columns << 2;
+  for (let j = 0; j < columns; j += 4) {
+    const left = columns - j;
+    let sum = f32x4.splat(0), other = sum, p = x + (<usize>j << 2);
+    for (let i = rows >> 1; i > 0; i--, p += 2 * row) {
+      sum = f32x4.add(sum, load4(p, left));
+      other = f32x4.add(other, load4(p + row, left));
     }
-    x += <usize>columns << 2;
+    if (rows & 1) sum = f32x4.add(sum, load4(p, left));
+    add4(out + (<usize>j << 2), f32x4.add(sum, other), left);
   }
 }
 
