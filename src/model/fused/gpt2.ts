@@ -176,7 +176,10 @@ export function tokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
 /** Whether the tangent moves the LM head, which stands last in the layout, and nothing else: so it is for Φ of the head and T = 1. */
 const isOfHeadAlone = (w: Workspace): boolean => {
   const { slots } = w.layout;
-  const beforeHead = w.region('tangent').values().subarray(0, slots[slots.length - 1].offset);
+  const beforeHead = w
+    .region('tangent')
+    .values()
+    .subarray(0, slots[slots.length - 1].offset);
   return beforeHead.every((x) => x === 0);
 };
 
