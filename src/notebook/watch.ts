@@ -1,23 +1,20 @@
 /** Watching a loop of steps: a progress line, a live figure, a history, and the stop button. */
 import { liveFigure } from './display';
 import type { Figure } from './figure';
-import { stopSignal } from './interrupt';
+import { registerLoop, stoppedLoops, stopSignal } from './interrupt';
 import { progress, REFRESH, type Metrics } from './progress';
 
 /** Options of {@link watch}. */
 export interface WatchOptions<Step> {
   /** Steps at the end, those already in `history` included. */
   readonly total: number;
-  /** Gets every step. Declare it in an earlier cell: what a cell declares is lost when it is interrupted. */
+  /** Gets every step. Declare it in an earlier cell: the same cell, run again, then goes on with it. */
   readonly history?: Step[];
   /** Numbers for the progress line. */
   readonly metrics?: (step: Step) => Metrics;
   /** Picture of the history so far. */
   readonly figure?: (history: readonly Step[]) => Figure;
 }
-
-/** Loops that have not ended; an interrupted one may still be in its last step when its cell is run again. */
-const running = new Map<Promise<void>, AbortSignal>();
 
 /**
  * Passes the steps of a loop through and shows how it goes.
@@ -29,10 +26,9 @@ export async function* watch<Step>(
   steps: AsyncIterable<Step> | ((signal: AbortSignal) => AsyncIterable<Step>),
   { total, history = [], metrics = () => ({}), figure }: WatchOptions<Step>,
 ): AsyncGenerator<Step, void, undefined> {
-  const interrupted = [...running].filter(([, { aborted }]) => aborted);
-  await Promise.all(interrupted.map(([ended]) => ended));
+  await stoppedLoops();
   const signal = stopSignal();
-  const end = register(signal);
+  const end = registerLoop();
   const line = progress({ total, start: history.length });
   const picture = figure && liveFigure();
   let drawn = -Infinity;
@@ -63,15 +59,4 @@ export async function follow<Step>(
 ): Promise<void> {
   const watched = watch(steps, options);
   while (!(await watched.next()).done);
-}
-
-/** Notes a loop as running until the result is called. */
-function register(signal: AbortSignal): () => void {
-  let resolve = () => {};
-  const ended = new Promise<void>((done) => (resolve = done));
-  running.set(ended, signal);
-  return () => {
-    running.delete(ended);
-    resolve();
-  };
 }

@@ -45,17 +45,21 @@ describe('the tslab kernel with our modules in it', { timeout: 60_000 }, () => {
     for (const { text } of [followed, plain]) expect(text.match(/line \d+/g)).toHaveLength(10_000);
   });
 
-  test('survives five interrupts of loops, which end at their next step and keep their history', async () => {
+  test('survives five interrupts of loops, which end at their next step; their cells then go on and end normally', async () => {
     await run(`const history: number[] = [];
 let ended = 0;
 async function* endless() { try { for (let i = history.length; ; i++) { await new Promise((r) => setTimeout(r, 5)); yield i; } } finally { ended++; } }`);
     for (let press = 1; press <= 5; press++) {
       const before = Number((await run('console.log(history.length)')).text);
+      let pressed = false;
       const loop =
-        "await follow(endless(), { total: 1e6, history: history, metrics: (step) => (console.log('step ' + step), {}) });";
-      const { ok, text } = await run(loop, (soFar) => soFar.includes(`step ${before + 3}\n`) && kernel.interrupt());
-      expect(ok).toBe(false);
-      expect(text).toContain(`step ${before + 3}\n`);
+        "await follow(endless(), { total: 1e6, history: history, metrics: (step) => (console.log('step ' + step), {}) }); console.log('then');";
+      const { ok, text } = await run(loop, (soFar) => {
+        if (!pressed && soFar.includes(`step ${before + 3}\n`)) kernel.interrupt();
+        pressed ||= soFar.includes(`step ${before + 3}\n`);
+      });
+      expect(ok).toBe(true);
+      expect(text).toMatch(new RegExp(`step ${before + 3}\\n(step \\d+\\n)*then\\n$`));
       const after = await run('console.log(ended, history.length, history.every((step, i) => step === i))');
       expect(after.text).toMatch(new RegExp(`^${press} \\d+ true\n`));
       expect(Number(after.text.split(' ')[1])).toBeGreaterThan(before + 3);
@@ -72,11 +76,31 @@ async function* endless() { try { for (let i = history.length; ; i++) { await ne
     expect((await run('console.log(1 + 1)')).text).toBe('2\n');
   });
 
-  test('a cell that is run again waits for the step in which its loop was interrupted', async () => {
+  test('a cell of two loops goes on with the second when the first is stopped, and nothing is left running behind it', async () => {
+    await run(`let beats = 0;
+async function* beating(name: string) { for (;;) { await new Promise((r) => setTimeout(r, 20)); beats++; console.log(name); yield name; } }`);
+    const presses = new Set<string>();
+    const loops = "for (const name of ['first', 'second']) await follow(beating(name), { total: 1e6 });";
+    const { ok } = await run(loops, (soFar) => {
+      const name = soFar.trim().split('\n').at(-1)!;
+      if (!presses.has(name)) kernel.interrupt();
+      presses.add(name);
+    });
+    expect(ok).toBe(true);
+    expect([...presses]).toEqual(['first', 'second']);
+    const after = await run('const soFar = beats; await new Promise((r) => setTimeout(r, 200)); console.log(beats - soFar);');
+    expect(after.text).toBe('0\n');
+  });
+
+  test('a second press fails a cell in a long step; run again, it waits for that step', async () => {
     await run(`const log: string[] = [];
 const pause = (ms: number) => new Promise((r) => setTimeout(r, ms));
 async function* slow(name: string) { for (let i = 0; i < 2; i++) { log.push(name + ' begins'); await pause(100); console.log(name, i); await pause(2000); log.push(name + ' ends'); yield i; } }`);
-    const first = await run("await follow(slow('first'), { total: 2 });", (text) => text === 'first 0\n' && kernel.interrupt());
+    const first = await run("await follow(slow('first'), { total: 2 });", (text) => {
+      if (text !== 'first 0\n') return;
+      kernel.interrupt();
+      setTimeout(kernel.interrupt, 300);
+    });
     expect(first.ok).toBe(false);
     let second = await run("await follow(slow('second'), { total: 2 });");
     while (!second.ok && !second.text) second = await run("await follow(slow('second'), { total: 2 });"); // cancelled by tslab

@@ -39,7 +39,7 @@ const PROJECT = path.resolve(__dirname, '../../..');
 
 /** Milliseconds for which tslab, after an error, cancels whatever it is asked (200), and some more. */
 const AFTER_ERROR = 300;
-/** Milliseconds that an interrupted cell gets to end by itself once the time is up. */
+/** Milliseconds that an interrupted cell gets to end by itself: then it is interrupted again, or killed where the time is up. */
 const GRACE = 3000;
 
 /**
@@ -75,6 +75,7 @@ function watchForStop(kernel: Kernel, { terminal, timeoutSeconds }: RunOptions):
   function onSigint() {
     if (stop.code !== undefined) kernel.kill();
     else interrupt(EXIT.interrupted, 'interrupting the cell (Ctrl-C again kills the kernel)');
+    timers.push(setInterval(kernel.interrupt, GRACE)); // a cell of several loops goes on with the next one
   }
   function onTimeout() {
     interrupt(EXIT.timedOut, `time is up (--timeout ${timeoutSeconds})`);
