@@ -148,6 +148,7 @@ export async function* record(
   options: RecordOptions = {},
 ): AsyncGenerator<TrainStep, void, undefined> {
   const { checkpointEvery = 50, examplesEvery = 10, signal } = options;
+  folder.reopen(); // a notebook closes it at its end, and may then be told to go on
   const events = createEventFile(folder.path);
   let [logged, saved] = [state.step, state.step];
   const checkpoint = async (): Promise<void> => {

@@ -61,6 +61,8 @@ export interface RunFolder {
   writeSummary(summary: Readonly<Record<string, unknown>>): void;
   /** Lets other processes write here; the folder stays as it is. */
   close(): void;
+  /** Undoes `close`. @throws Error if another process writes there or has written in between */
+  reopen(): void;
 }
 
 /** Result of {@link resumeRun}. */
@@ -136,9 +138,10 @@ function openRun(folder: string, release: () => void, lastStep = -Infinity): Run
   const figures = join(folder, 'figures');
   makeFolder(figures);
   for (const path of [metrics, examples]) appendRows(path, []); // both exist from the start
-  let open = true;
+  const sizes = (): string => [metrics, examples].map(fileSize).join();
+  let left: string | undefined; // sizes when it was closed
   const checkOpen = (): void => {
-    if (!open) throw new Error(`the run in ${folder} is closed: resume it to write again`);
+    if (left !== undefined) throw new Error(`the run in ${folder} is closed: resume it to write again`);
   };
   return {
     path: folder,
@@ -163,8 +166,16 @@ function openRun(folder: string, release: () => void, lastStep = -Infinity): Run
       writeFileAtomic(join(folder, 'summary.json'), prettyJson(summary));
     },
     close() {
-      open = false;
+      left ??= sizes();
       release();
+    },
+    reopen() {
+      if (left === undefined) return;
+      release = withLock(folder, (unlock) => {
+        if (sizes() !== left) throw new Error(`another process has gone on with the run in ${folder}: resume it`);
+        return unlock;
+      });
+      left = undefined;
     },
   };
 }

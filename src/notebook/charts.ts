@@ -37,6 +37,9 @@ export interface LineChartOptions {
 }
 
 const PLOT = { width: 560, height: 280 };
+/** What Jupyter Notebook and an editor beside a side bar show without scrolling; a long legend makes the plot narrower. */
+const WIDTH = 760;
+const LEFT = 68;
 const NAME_LENGTH = 28;
 const MARKERS_UP_TO = 30;
 
@@ -46,7 +49,8 @@ export function lineChart({ series, title, xTitle, yTitle, caption, log = false,
   const data = series.flatMap((each, i) => [...band(each, colors[i], log), line(each, colors[i], log)]);
   const names = series.map(({ name }) => name);
   const legend = series.length > 1 ? 64 + Math.max(...names.map((name) => textWidth(shorten(name, NAME_LENGTH)))) : 24;
-  const layout = frame({ plot: PLOT, title, caption, margin: { l: 68, r: Math.round(legend), b: 52 } });
+  const plot = { ...PLOT, width: Math.min(PLOT.width, WIDTH - LEFT - Math.round(legend)) };
+  const layout = frame({ plot, title, caption, margin: { l: LEFT, r: Math.round(legend), b: 52 } });
   const [left, right] = extent(data.map((trace) => trace.x));
   return {
     data,

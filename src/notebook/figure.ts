@@ -33,7 +33,7 @@ export interface HeatmapTrace {
   zmax: number;
   colorscale: ColorScale;
   showscale: boolean;
-  colorbar?: { thickness: number; outlinewidth: number; ypad: number; nticks: number };
+  colorbar?: { thickness: number; outlinewidth: number; ypad: number; nticks: number; tickformat: string };
   xaxis: AxisName<'x'>;
   yaxis: AxisName<'y'>;
   /** Labels of the cells. */

@@ -1,7 +1,7 @@
 /** Matrices as pictures: one with axes, or many beside each other on one colour scale. Pixels are square, row 0 is on top. */
 import { COLOR_SCALES } from './color';
 import { escapePlotly } from './escape';
-import { axisStyle, frame, label, textWidth, values, type Axis, type Figure, type HeatmapTrace } from './figure';
+import { axisStyle, frame, label, textWidth, TICK_FORMAT, values, type Axis, type Figure, type HeatmapTrace } from './figure';
 import { tickStep } from './ticks';
 
 /** A matrix by rows, [rows][columns]. */
@@ -49,7 +49,7 @@ export function heatmap({
   const trace: HeatmapTrace = {
     ...traceOf(z, { scale, limits: limits ?? limitsOf([z], scale) }),
     showscale: true,
-    colorbar: { thickness: 12, outlinewidth: 0, ypad: 0, nticks: Math.max(2, Math.min(7, Math.round(plot.height / 30))) },
+    colorbar: { thickness: 12, outlinewidth: 0, ypad: 0, nticks: colorTicks(plot.height), tickformat: TICK_FORMAT },
   };
   if (annotations) Object.assign(trace, { text: annotations.map((row) => row.map(escapePlotly)), texttemplate: '%{text}' });
   return {
@@ -61,6 +61,8 @@ export function heatmap({
     },
   };
 }
+
+const colorTicks = (height: number): number => Math.max(2, Math.min(7, Math.round(height / 30)));
 
 /** Options of {@link grid}. */
 export interface GridOptions extends ImageScale {

@@ -64,11 +64,12 @@ const ink = (image: readonly (readonly number[])[]): number[][] => image.map((ro
 
 /** The decoded image at about `count` moments of training, and the target. */
 export function decodedStrip(steps: Steps, pattern: Pattern, count = 8): Figure {
+  const moments = Math.min(count, steps.length);
   const chosen = Array.from(
-    { length: Math.min(count, steps.length) },
-    (_, i) => steps[Math.round((i * (steps.length - 1)) / Math.max(1, count - 1))],
+    { length: moments },
+    (_, i) => steps[Math.round((i * (steps.length - 1)) / Math.max(1, moments - 1))],
   );
-  const images = [...new Set(chosen)].map(({ row, image }) => ({ z: ink(image!), label: `step ${row.step}` }));
+  const images = chosen.map(({ row, image }) => ({ z: ink(image!), label: `step ${row.step}` }));
   return imageStrip({
     images: [...images, { z: ink(pattern), label: 'target' }],
     title: 'Decoded image along training',

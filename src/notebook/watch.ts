@@ -46,7 +46,7 @@ export async function* watch<Step>(
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    line.finish(signal.aborted ? 'stopped; run the cell again to go on' : history.length < total ? 'ended early' : undefined);
+    line.finish(signal.aborted ? 'stopped; run the cell again' : history.length < total ? 'ended early' : undefined);
     if (picture && history.length) picture.finish(figure(history));
     end();
   }

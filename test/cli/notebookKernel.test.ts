@@ -107,4 +107,25 @@ async function* slow(name: string) { for (let i = 0; i < 2; i++) { log.push(name
     const { text } = await run("console.log(log.join(', '))");
     expect(text).toBe('first begins, first ends, second begins, second ends, second begins, second ends\n');
   });
+
+  test('hover shows types and TSDoc, of configuration keys too; completion knows functions and keys', async () => {
+    expect((await run("import * as dpg from './dist';")).ok).toBe(true);
+    const hover = async (code: string, word = code) => {
+      const at = code.indexOf(word) + word.length - 1;
+      const { data } = await kernel.request('inspect_request', { code, cursor_pos: at, detail_level: 0 });
+      return (data as { 'text/plain'?: string })['text/plain'];
+    };
+    expect(await hover('dpg.metagradient')).toMatch(
+      /function metagradient\(options: MetagradientOptions\): Promise<Metagradient>/,
+    );
+    expect(await hover('dpg.sixtySeven')).toContain('The paper\'s "67": 42 weights of the LM head.');
+    expect(await hover('dpg.follow')).toContain('to the end, for a cell of its own');
+    expect(await hover('await dpg.sixtySeven({ epsRoot: 1e-3 })', 'epsRoot')).toMatch(
+      /epsRoot.*: number[^]*added inside the root[^]*Paper: 1e-9/,
+    );
+    const complete = async (code: string) =>
+      (await kernel.request('complete_request', { code, cursor_pos: code.length })).matches;
+    expect(await complete('dpg.metag')).toEqual(['metagradient', 'metagradientReward']);
+    expect(await complete('dpg.sixtySeven({ inner')).toEqual(['innerLearningRate', 'innerOptimizer', 'innerSteps']);
+  });
 });

@@ -175,6 +175,24 @@ describe('one writer', () => {
     resumeRun(folder).run.close();
   });
 
+  it('may close the folder and open it again, unless another has written there in between', () => {
+    const run = createRun(folder, record);
+    advance(run, 1, 2);
+    run.close();
+    run.reopen();
+    run.reopen();
+    expect(() => resumeRun(folder)).toThrow(/already writes/);
+    advance(run, 3, 3);
+    run.close();
+    expect(steps('metrics.jsonl')).toEqual([1, 2, 3]);
+    const other = resumeRun(folder).run;
+    expect(() => run.reopen()).toThrow(/already writes/);
+    advance(other, 1, 1);
+    other.close();
+    expect(() => run.reopen()).toThrow(/another process has gone on with the run in .*first: resume it/);
+    expect(fs.existsSync(lock())).toBe(false);
+  });
+
   it('may be another process; when it is killed, its lock is taken over', { timeout: 60_000 }, async () => {
     const script = compile('test/fixtures/endlessRun.ts', join(place, 'compiled'));
     const child = spawn(process.execPath, [script, folder, 'Infinity'], { env: childEnvironment });

@@ -6,8 +6,11 @@ import net from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import type { Output } from '../../src/cli/notebook/document';
 import { ROOT } from '../cli/dpg';
 
+/** Milliseconds that a notebook may take on a busy machine. */
+export const PATIENCE = 900_000;
 export const SCREENSHOTS = path.join(ROOT, 'runs/screenshots');
 
 const CHROMIUM_ARGS = [
@@ -43,6 +46,14 @@ export interface Server {
   close(): Promise<void>;
 }
 
+/** Settings in which Jupyter knows the committed kernel spec and nothing of the user's. */
+function environment(folder: string): NodeJS.ProcessEnv {
+  const home = path.join(folder, 'home');
+  fs.mkdirSync(home, { recursive: true });
+  const own = { HOME: home, JUPYTER_DATA_DIR: home, JUPYTER_CONFIG_DIR: home, JUPYTER_PATH: path.join(ROOT, '.jupyter') };
+  return { ...process.env, ...own };
+}
+
 /** Starts a server that knows the committed kernel spec and nothing of the user's. */
 export async function startServer(folder: string): Promise<Server> {
   fs.mkdirSync(path.join(folder, 'notebooks'));
@@ -59,14 +70,7 @@ export async function startServer(folder: string): Promise<Server> {
     '--NotebookApp.token=',
     '--NotebookApp.password=',
   ];
-  const home = path.join(folder, 'home');
-  const env = {
-    ...process.env,
-    HOME: home,
-    JUPYTER_DATA_DIR: home,
-    JUPYTER_CONFIG_DIR: home,
-    JUPYTER_PATH: path.join(ROOT, '.jupyter'),
-  };
+  const env = environment(folder);
   const server = spawn('jupyter-notebook', [...options, `--notebook-dir=${folder}`], { env, stdio: 'ignore' });
   const url = `http://127.0.0.1:${port}`;
   while (
@@ -102,14 +106,43 @@ export async function openNotebook(page: Page, { url }: Server, name: string): P
   await page.waitForFunction('window.Jupyter?.notebook?.kernel?.is_connected?.()', null, { timeout: 60_000 });
 }
 
-const IDLE =
-  "Jupyter.notebook.get_cells().filter((cell) => cell.cell_type === 'code').every((cell) => cell.input_prompt_number !== '*' && cell.input_prompt_number)";
+const CODE_CELLS = "Jupyter.notebook.get_cells().filter((cell) => cell.cell_type === 'code')";
+
+/** Waits until no cell runs; fails unless all have run. */
+async function finish(page: Page): Promise<void> {
+  await page.waitForFunction(`${CODE_CELLS}.every((cell) => cell.input_prompt_number !== '*')`, null, { timeout: PATIENCE });
+  const cancelled = `${CODE_CELLS}.filter((cell) => !cell.input_prompt_number).length`;
+  if (await page.evaluate(cancelled)) throw new Error(`cells failed: ${JSON.stringify(await outputsOf(page)).slice(0, 20_000)}`);
+}
 
 /** What "Run All" does, to its end. */
 export async function runAll(page: Page): Promise<void> {
   await page.evaluate('Jupyter.notebook.clear_all_output(); Jupyter.notebook.execute_all_cells()');
-  await page.waitForFunction(IDLE, null, { timeout: 90_000 });
+  await finish(page);
 }
+
+/** Runs code cells by their numbers, from 0, to their end. */
+export async function runCells(page: Page, ...cells: readonly number[]): Promise<void> {
+  await page.evaluate(cells.map((cell) => `${CODE_CELLS}[${cell}].execute();`).join(''));
+  await finish(page);
+}
+
+/** Restarts the kernel and waits until it answers. */
+export async function restart(page: Page): Promise<void> {
+  await page.evaluate(
+    'new Promise((done) => { Jupyter.notebook.events.one("kernel_ready.Kernel", done); Jupyter.notebook.kernel.restart(); })',
+  );
+}
+
+/** Ends the kernel. */
+export async function leaveNotebook(page: Page): Promise<void> {
+  await page.evaluate('new Promise((done) => Jupyter.notebook.session.delete(done, done))');
+  await page.goto('about:blank');
+}
+
+/** Outputs of the code cells as Jupyter would save them. */
+export const outputsOf = (page: Page): Promise<Output[][]> =>
+  page.evaluate(`${CODE_CELLS}.map((cell) => cell.output_area.toJSON())`);
 
 /** Picture of the whole notebook, without Jupyter's header. */
 export async function screenshot(page: Page, name: string): Promise<void> {
@@ -118,8 +151,20 @@ export async function screenshot(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true, style });
 }
 
-/** `jupyter nbconvert --to html`. */
-export function toHtml(file: string): string {
-  spawnSync('jupyter-nbconvert', ['--to', 'html', file], { stdio: 'ignore' });
+/** `jupyter nbconvert`; returns what it writes to stderr, its remarks on files aside. */
+function nbconvert(file: string, folder: string, ...args: string[]): string {
+  const env = environment(folder);
+  const { stderr, status } = spawnSync('jupyter-nbconvert', [...args, file], { env, encoding: 'utf8', timeout: PATIENCE });
+  const lines = stderr.split('\n').filter((line) => line && !/^\[NbConvertApp\] (Converting|Writing|Executing)/.test(line));
+  return lines.join('\n') + (status === 0 ? '' : `exit code ${status}`);
+}
+
+/** Executes a notebook in place; returns the complaints. */
+export const executeInPlace = (file: string, { folder }: Server): string =>
+  nbconvert(file, folder, '--to', 'notebook', '--execute', '--inplace', `--ExecutePreprocessor.timeout=${PATIENCE / 1000}`);
+
+/** Makes a page of a notebook and returns its file name. */
+export function toHtml(file: string, { folder }: Server): string {
+  nbconvert(file, folder, '--to', 'html');
   return file.replace(/\.ipynb$/, '.html');
 }

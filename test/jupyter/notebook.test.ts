@@ -5,7 +5,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scriptJson } from '../../src/notebook/escape';
 import { build, dpg, workFolder, writeCells } from '../cli/dpg';
 import { HOSTILE } from '../notebook/hostile';
-import { missing, newPage, openNotebook, runAll, screenshot, startBrowser, startServer, toHtml, type Server } from './jupyter';
+import {
+  missing,
+  newPage,
+  openNotebook,
+  restart,
+  runAll,
+  screenshot,
+  startBrowser,
+  startServer,
+  toHtml,
+  type Server,
+} from './jupyter';
 
 const reason = missing();
 if (reason) console.log(`tests with Jupyter are skipped: ${reason}`);
@@ -131,9 +142,7 @@ describe.skipIf(reason)('Jupyter Notebook', () => {
       return page.locator('.code_cell .output').allTextContents();
     };
     const before = await outputs();
-    await page.evaluate(
-      'new Promise((done) => { Jupyter.notebook.events.one("kernel_ready.Kernel", done); Jupyter.notebook.kernel.restart(); })',
-    );
+    await restart(page);
     expect(await outputs()).toEqual(before);
     expect(before[1]).toContain('once');
   });
@@ -161,7 +170,7 @@ describe.skipIf(reason)('Jupyter Notebook', () => {
   test('without scripts, and without a network, the picture is there', async () => {
     const file = write('static.ipynb', [IMPORTS, FIGURES]);
     expect(await dpg('notebook', file, '-o', file, '--quiet').exit).toBe(0);
-    const html = toHtml(file);
+    const html = toHtml(file, server);
     for (const javaScriptEnabled of [false, true]) {
       const offline = await newPage(browser, { javaScriptEnabled, offline: true });
       await offline.goto(`file://${html}`);

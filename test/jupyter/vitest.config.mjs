@@ -2,5 +2,5 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { include: ['test/jupyter/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000 },
+  test: { include: ['test/jupyter/*.test.ts'], testTimeout: 180_000, hookTimeout: 180_000, fileParallelism: false },
 });

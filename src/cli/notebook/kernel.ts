@@ -21,6 +21,8 @@ export interface Kernel {
   readonly exited: Promise<number | string>;
   /** Runs one cell; `onOutput` sees every output until the next call. Null when the kernel died before it answered. */
   execute(code: string, onOutput: (message: Message) => void): Promise<ExecuteReply | null>;
+  /** Sends another request of the shell channel, e.g. `inspect_request`; settles with the content of its reply. */
+  request(type: string, content: object): Promise<Message['content']>;
   /** What the stop button does: SIGINT. */
   readonly interrupt: () => void;
   readonly kill: () => void;
@@ -78,6 +80,7 @@ export async function startKernel({ cwd, timeoutMs = 60_000 }: { cwd: string; ti
     languageInfo: info.content.language_info as Record<string, unknown>,
     exited,
     execute: (code, onOutput) => Promise.race([execute(client, code, onOutput), exited.then(() => null)]),
+    request: async (type, content) => (await client.ask('shell', type, content)).content,
     interrupt: () => void child.kill('SIGINT'),
     kill,
     close,
