@@ -1,14 +1,16 @@
 import fs from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startKernel, type Kernel } from '../../src/cli/notebook/kernel';
-import { build, workFolder } from './dpg';
+import { build, ROOT, workFolder } from './dpg';
 
 let folder: string;
 let kernel: Kernel;
 beforeAll(async () => {
   build();
   folder = workFolder();
+  fs.symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'junction'); // types of zod
   kernel = await startKernel({ cwd: folder });
 }, 120_000);
 afterAll(async () => {
