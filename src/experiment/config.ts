@@ -61,10 +61,10 @@ export const configSchema = z.strictObject({
     'What a response is paid; the last three compare it with the evaluation set of rephrase and uuid',
     'metagradient; others as baselines',
   ),
-  credit: key(z.enum(['example', 'token']).default('example'), 'Metagradient per response, or per token (ours)', 'example'),
-  exampleCreditSteps: key(
-    whole(0, 1_000_000).default(0),
-    'Token credit: first steps that are paid per response, until responses have the right form',
+  credit: key(
+    z.enum(['example', 'token', 'both']).default('example'),
+    'Metagradient per response, per token (ours), or the sum of both advantages (ours)',
+    'example',
   ),
   discount: key(z.number().min(0).max(1).default(1), 'Token credit: weight of the following token’s reward-to-go'),
   crossGroupBatching: key(z.boolean().default(true), 'Rollouts of one prompt share a data set', 'true; false as ablation'),
@@ -102,6 +102,10 @@ export const configSchema = z.strictObject({
     'es, fr, de, it',
   ),
   uuid: key(z.string().regex(UUID).default('f47ac10b-58cc-4372-a567-0e02b2c3d479'), 'UUID: the one to reach'),
+  warmUpSteps: key(
+    whole(0, 1_000_000).default(0),
+    'UUID: first steps, with one inner step, credit per response and no entropy bonus, until responses look like a UUID',
+  ),
   heldOutExamples: key(whole(2, 1_000_000).default(256), 'Examples of the validation on held-out prompts'),
 });
 
@@ -169,9 +173,10 @@ export function parseConfig(input: unknown, defaults: ConfigInput = {}): Config 
   const result = configSchema.safeParse(merged);
   if (!result.success) throw new RangeError(result.error.issues.map((issue) => `config: ${complaint(issue, merged)}`).join('\n'));
   requireDivisible(result.data);
-  if (result.data.reward !== 'metagradient' && result.data.credit === 'token')
+  const { reward, credit } = result.data;
+  if (reward !== 'metagradient' && credit !== 'example')
     throw new RangeError(
-      `config: credit 'token' needs reward 'metagradient': reward '${result.data.reward}' has none for single tokens`,
+      `config: credit '${credit}' needs reward 'metagradient': reward '${reward}' has none for single tokens`,
     );
   return result.data;
 }

@@ -75,6 +75,15 @@ export const SMALL_MODELS: readonly SmallModel[] = [
   { ...CHARACTERS, name: 'characters-generator', seed: 1, shape: SHAPE, learningRate: 3e-3 },
   { ...CHARACTERS, name: 'characters-target', seed: 2, shape: SHAPE, learningRate: 3e-3 },
   {
+    // the same text as the others', read and written in other tokens than a characters-target's
+    ...CHARACTERS,
+    name: 'pieces-generator',
+    seed: 5,
+    shape: SHAPE,
+    learningRate: 3e-3,
+    tokenizer: () => wordPieceTokenizer(runningText(randomStream(1, 'characters'), 20_000), 150),
+  },
+  {
     ...WORD_PIECES,
     name: 'rephrase-generator',
     seed: 3,

@@ -56,6 +56,8 @@ export interface Experiment {
   readonly objective: Objective;
   /** Φ during training where it sharpens from step to step (0-based); validation takes `objective`. */
   readonly objectiveAt?: (step: number) => Objective;
+  /** Settings of a training step (0-based) where they change along the run; validation takes `config`. */
+  readonly configAt?: (step: number) => Config;
   readonly prompts: PromptSource;
   readonly observe: (tuned: Params) => Observation;
   /** What independent programs read in the image that `observe` shows, e.g. two readers of QR codes. */
@@ -102,12 +104,13 @@ export function innerOptimizer({ innerOptimizer, innerLearningRate, b1, b2, eps,
 /** A factor that goes from 1 to `end` while `progress` goes from 0 to 1. */
 const linear = (end: number, progress: number): number => 1 - (1 - end) * progress;
 
-/** What one step takes of a configuration that changes along a run. */
-const configAt = (config: Config, step: number): Config => ({
-  ...config,
-  entropyCoef: config.entropyCoef * linear(config.finalEntropy, step / config.steps),
-  credit: step < config.exampleCreditSteps ? 'example' : config.credit,
-});
+/** The experiment as one step sees it. */
+function experimentAt(experiment: Experiment, step: number): Experiment {
+  const { config, configAt, objective, objectiveAt } = experiment;
+  const { entropyCoef, finalEntropy, steps, ...rest } = configAt?.(step) ?? config;
+  const falling = { entropyCoef: entropyCoef * linear(finalEntropy, step / steps), finalEntropy, steps };
+  return { ...experiment, config: { ...rest, ...falling }, objective: objectiveAt?.(step) ?? objective };
+}
 
 /** The generator's Adam; its learning rate falls linearly to `finalLearningRate` × `learningRate` at the last step. */
 function policyOptimizer({ learningRate, finalLearningRate, steps }: Config, step: number): Optimizer {
@@ -155,15 +158,11 @@ function advantagesOf(rewards: Rewards, rollouts: Rollouts, { credit, discount, 
   const options = { scale: advantageScale, clip: advantageClip };
   const group = rewards.baseline === 'batch' ? rollouts.size : rollouts.group;
   const { values, degenerateGroups } = exampleAdvantages(rewards.values, group, options);
-  if (credit === 'token' && rewards.tokens)
-    return {
-      advantages: tokenAdvantages(rewards.tokens, rollouts.mask, rollouts.maxNewTokens, discount, options),
-      degenerateGroups,
-    };
-  return {
-    advantages: Float32Array.from(rollouts.mask, (m, cell) => m * values[Math.floor(cell / rollouts.maxNewTokens)]),
-    degenerateGroups,
-  };
+  const { mask, maxNewTokens } = rollouts;
+  const whole = Float32Array.from(mask, (m, cell) => m * values[Math.floor(cell / maxNewTokens)]);
+  if (credit === 'example' || !rewards.tokens) return { advantages: whole, degenerateGroups };
+  const tokens = tokenAdvantages(rewards.tokens, mask, maxNewTokens, discount, options);
+  return { advantages: credit === 'token' ? tokens : tokens.map((a, cell) => a + whole[cell]), degenerateGroups };
 }
 
 function meanAndDeviation(values: Float32Array): [number, number] {
@@ -196,9 +195,9 @@ export function reading({
   target,
 }: Pick<Experiment, 'config' | 'generator' | 'target'>): (responses: Transcript['responses']) => Transcript {
   if (isSameTokenizer(generator.tokenizer, target.tokenizer)) return (responses) => ({ responses, metrics: {} });
-  if (config.credit === 'token')
+  if (config.credit !== 'example')
     throw new RangeError(
-      "config: credit 'token' needs one tokenizer for generator and target (a token of one is none of the other's); take 'example'",
+      `config: credit '${config.credit}' needs one tokenizer for generator and target (a token of one is none of the other's); take 'example'`,
     );
   return transcriber(generator.tokenizer, target.tokenizer, config.maxNewTokens);
 }
@@ -224,14 +223,9 @@ export async function observeAll(
 }
 
 /** One step: rollouts, rewards, advantages, update. */
-async function trainStep(
-  experiment: Experiment,
-  { reward, read }: { reward: Reward; read: ReturnType<typeof reading> },
-  state: TrainerState,
-): Promise<TrainStep> {
+async function trainStep(experiment: Experiment, read: ReturnType<typeof reading>, state: TrainerState): Promise<TrainStep> {
   const started = performance.now();
-  const { generator } = experiment;
-  const config = configAt(experiment.config, state.step);
+  const { config, generator, reward = rewardOf(experiment) } = experiment;
   const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
   const rollouts = await sampleRollouts(experiment, state.training.params, streams);
   const { responses, metrics: exchange } = read(responsesOf(rollouts));
@@ -279,12 +273,10 @@ export async function* train(
 ): AsyncGenerator<TrainStep, void, undefined> {
   const { config, state, signal } = experiment;
   const read = reading(experiment);
-  const rewardAt = (step: number): Reward =>
-    experiment.reward ?? rewardOf({ ...experiment, objective: experiment.objectiveAt?.(step) ?? experiment.objective });
   const isDone = (): boolean =>
     state.step >= config.steps || (config.stopAfterPerfect > 0 && state.perfect >= config.stopAfterPerfect);
   while (!isDone() && !signal?.aborted) {
-    const step = await trainStep(experiment, { reward: rewardAt(state.step), read }, state);
+    const step = await trainStep(experimentAt(experiment, state.step), read, state);
     state.perfect = step.row.pixel_accuracy === 1 ? state.perfect + 1 : 0;
     yield step;
   }

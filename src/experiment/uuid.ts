@@ -25,6 +25,9 @@ export const UUID_DEFAULTS: ConfigInput = {
   advantageClip: 4,
 };
 
+/** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which 16 see hardly anything; characters come after. */
+const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0 } as const;
+
 /** What a UUID is written with. */
 export const UUID_CHARACTERS = '0123456789abcdef-';
 
@@ -59,7 +62,7 @@ export async function uuid(input: ConfigInput = {}, folders?: ModelFolders): Pro
   const config = parseConfig(input, UUID_DEFAULTS);
   if (config.reward === 'languageId') throw new RangeError('config: reward "languageId" belongs to the experiment rephrase');
   const wanted = config.uuid.toLowerCase();
-  return outputExperiment(
+  const experiment = await outputExperiment(
     config,
     {
       name: 'uuid',
@@ -70,6 +73,7 @@ export async function uuid(input: ConfigInput = {}, folders?: ModelFolders): Pro
     },
     folders,
   );
+  return { ...experiment, configAt: (step) => (step < config.warmUpSteps ? { ...config, ...WARM_UP } : config) };
 }
 
 /** A random UUID in which each character is replaced by the wanted one's with probability `share`. */

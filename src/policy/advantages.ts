@@ -44,12 +44,19 @@ function requireFinite(rewards: Float32Array): void {
   if (broken >= 0) throw new Error(`reward ${broken} is ${rewards[broken]}; a reward that cannot be computed stops the run`);
 }
 
-/** Divides by the batch-wide scale and clips; all zeros if there is no spread. The scale is that of `counted`: padding is no part of it. */
-function scaleBatch(centred: Float32Array, { scale, clip }: AdvantageOptions, counted = centred): Float32Array {
-  let unit = 1;
-  if (scale === 'batch') unit = rootMeanSquare(counted);
-  if (scale === 'robust') unit = 1.4826 * median(counted.filter((x) => x !== 0).map(Math.abs));
-  return centred.map((x) => (unit > 0 ? Math.max(-clip, Math.min(clip, x / unit)) : 0));
+/** In units of `unit`, at most ± clip of them; 0 if there is no spread. */
+const clipped = (x: number, unit: number, clip: number): number => (unit > 0 ? Math.max(-clip, Math.min(clip, x / unit)) : 0);
+
+/** 1.4826 × the median absolute value; zeros do not count. */
+function robustScale(centred: Float32Array): number {
+  const spread = centred.filter((x) => x !== 0);
+  return spread.length > 0 ? 1.4826 * median(spread.map(Math.abs)) : 0;
+}
+
+/** Divides by the batch-wide scale and clips; all zeros if there is no spread. */
+function scaleBatch(centred: Float32Array, { scale, clip }: AdvantageOptions): Float32Array {
+  const unit = scale === 'batch' ? rootMeanSquare(centred) : scale === 'robust' ? robustScale(centred) : 1;
+  return centred.map((x) => clipped(x, unit, clip));
 }
 
 /**
@@ -83,7 +90,11 @@ export function exampleAdvantages(rewards: Float32Array, group: number, options:
 }
 
 /**
- * Advantages of single tokens (ours): discounted reward-to-go over the tokens' own metagradients, centred per position over the batch.
+ * Advantages of single tokens (ours): discounted reward-to-go over the tokens' own metagradients.
+ *
+ * Every position is a group of its own, made of the responses that reach it. 'group' divides by its standard deviation; 'robust' centres on
+ * its median and divides by its own scale: a token in an odd place may be paid a hundred times what others are, and some positions are
+ * paid far better than others.
  * @param tokenRewards - reward of every predicted token, [size, length − 1]: the first token of a response is not predicted
  * @param mask - 1 on response tokens, [size, length]
  * @param discount - weight of the following token's reward-to-go, in [0, 1]
@@ -94,30 +105,37 @@ export function tokenAdvantages(
   mask: Float32Array,
   length: number,
   discount: number,
-  options: AdvantageOptions,
+  { scale, clip }: AdvantageOptions,
 ): Float32Array {
   requireFinite(tokenRewards);
-  const size = mask.length / length;
+  const toGo = rewardsToGo(tokenRewards, mask.length / length, length, discount);
+  const values = new Float32Array(mask.length);
+  const cells = Int32Array.from(mask.keys()).filter((cell) => mask[cell] > 0);
+  for (let t = 0; t < length; t++) {
+    const own = cells.filter((cell) => cell % length === t);
+    const advantages = withinPosition(toGo, own, scale);
+    own.forEach((cell, i) => (values[cell] = advantages[i]));
+  }
+  const unit = scale === 'batch' ? rootMeanSquare(Float32Array.from(cells, (cell) => values[cell])) : 1;
+  return values.map((x) => clipped(x, unit, clip));
+}
+
+/** Σ_{u ≥ t} discount^(u − t) · reward_u, [size, length]. */
+function rewardsToGo(tokenRewards: Float32Array, size: number, length: number, discount: number): Float32Array {
   const toGo = new Float32Array(size * length);
   for (let i = 0; i < size; i++) {
     for (let t = length - 1; t >= 1; t--)
       toGo[i * length + t] = tokenRewards[i * (length - 1) + t - 1] + (t < length - 1 ? discount * toGo[i * length + t + 1] : 0);
     toGo[i * length] = length > 1 ? toGo[i * length + 1] : 0;
   }
-  const centred = centrePositions(toGo, mask, size, length);
-  const counted = centred.filter((_, cell) => mask[cell] > 0);
-  return scaleBatch(centred, options, counted);
+  return toGo;
 }
 
-/** Subtracts from every position its mean over the responses that reach it. */
-function centrePositions(values: Float32Array, mask: Float32Array, size: number, length: number): Float32Array {
-  const centred = new Float32Array(values.length);
-  for (let t = 0; t < length; t++) {
-    let [sum, count] = [0, 0];
-    for (let i = 0; i < size; i++)
-      [sum, count] = [sum + mask[i * length + t] * values[i * length + t], count + mask[i * length + t]];
-    for (let i = 0; i < size; i++)
-      centred[i * length + t] = mask[i * length + t] * (values[i * length + t] - sum / Math.max(1, count));
-  }
-  return centred;
+/** The values of one position's cells, centred and in units of what is the position's own. */
+function withinPosition(values: Float32Array, cells: Int32Array, scale: AdvantageScale): Float32Array {
+  const own = Float32Array.from(cells, (cell) => values[cell]);
+  const centre = scale === 'robust' ? median(own) : own.reduce((a, b) => a + b, 0) / own.length;
+  const centred = own.map((x) => x - centre);
+  const unit = scale === 'robust' ? robustScale(centred) : scale === 'group' ? rootMeanSquare(centred) : 1;
+  return centred.map((x) => clipped(x, unit, Infinity));
 }

@@ -39,8 +39,10 @@ const variants: Record<string, ConfigInput> = {
   'naive, sgd, group scale': { reward: 'naive', innerOptimizer: 'sgd', innerLearningRate: 0.1, advantageScale: 'group' },
 };
 
-it('pays responses for the first exampleCreditSteps, then tokens', async () => {
-  const steps = await run(tinyExperiment({ credit: 'token', discount: 0.5, exampleCreditSteps: 2, steps: 4 }));
+it('takes the settings of each step where they change along the run', async () => {
+  const experiment = tinyExperiment({ credit: 'token', discount: 0.5, steps: 4 });
+  const { config } = experiment;
+  const steps = await run({ ...experiment, configAt: (step) => (step < 2 ? { ...config, credit: 'example' } : config) });
   const perResponse = steps.map(({ advantages, rollouts: { mask, maxNewTokens } }) =>
     advantages.every((a, cell) => mask[cell] === 0 || a === advantages[cell - (cell % maxNewTokens)]),
   );

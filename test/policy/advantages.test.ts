@@ -13,7 +13,7 @@ const rms = (values: number[]): number => Math.hypot(...values) / Math.sqrt(valu
 const advantages = (values: Float32Array, scale: AdvantageScale, clip = 1e6) => exampleAdvantages(values, GROUP, { scale, clip });
 const median = (values: number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
-  return (sorted[sorted.length / 2 - 1] + sorted[sorted.length / 2]) / 2;
+  return (sorted[Math.ceil(sorted.length / 2) - 1] + sorted[Math.floor(sorted.length / 2)]) / 2;
 };
 
 describe('example advantages', () => {
@@ -134,11 +134,30 @@ describe('token advantages', () => {
       values.map((x) => x / rms(values)),
       { rtol: 1e-5 },
     );
-    const unit = 1.4826 * median(values.map(Math.abs));
-    expect(exists(compute(1, 'robust'))).toBeAllClose(
-      values.map((x) => x / unit),
-      { rtol: 1e-5 },
-    );
+  });
+
+  it.each(['group', 'robust'] as const)('%s: in units of their own position', (scale) => {
+    const values = compute(1, scale);
+    const sums = compute(1, 'none');
+    for (let t = 0; t < length; t++) {
+      const at = (all: Float32Array) => Array.from(all).filter((_, cell) => cell % length === t && mask[cell]);
+      const centre = scale === 'robust' ? median(at(sums)) : 0; // 'none' has centred them on the mean
+      const centred = at(sums).map((x) => x - centre);
+      const spread = centred.filter((x) => Math.abs(x) > 1e-7);
+      const unit = scale === 'group' ? rms(centred) : 1.4826 * median(spread.map(Math.abs));
+      expect(at(values)).toBeAllClose(
+        centred.map((x) => (spread.length ? x / unit : 0)),
+        { atol: 1e-4 },
+      );
+    }
+  });
+
+  it('robust: one token that is paid a hundred times what the others are moves none of them', () => {
+    const spiked = Float32Array.from(tokenRewards).fill(1e4, 0, 1);
+    const before = tokenAdvantages(tokenRewards, mask, length, 0, { scale: 'robust', clip: 4 });
+    const after = tokenAdvantages(spiked, mask, length, 0, { scale: 'robust', clip: 4 });
+    for (let cell = length; cell < mask.length; cell++) expect(Math.sign(after[cell] * before[cell])).not.toBe(-1);
+    expect(after[1]).toBe(4);
   });
 
   it('do not depend on the rewards’ size, are clipped, and refuse rewards that are not finite', () => {
