@@ -175,9 +175,7 @@ export function parseConfig(input: unknown, defaults: ConfigInput = {}): Config 
   requireDivisible(result.data);
   const { reward, credit } = result.data;
   if (reward !== 'metagradient' && credit !== 'example')
-    throw new RangeError(
-      `config: credit '${credit}' needs reward 'metagradient': reward '${reward}' has none for single tokens`,
-    );
+    throw new RangeError(`config: credit '${credit}' needs reward 'metagradient': reward '${reward}' has none for single tokens`);
   return result.data;
 }
 

@@ -16,19 +16,21 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const REPHRASE_DEFAULTS: ConfigInput = {
-  steps: 200,
-  prompts: 64,
-  rollouts: 4,
+  steps: 80,
+  prompts: 128,
+  rollouts: 8,
   promptLength: 40,
   maxNewTokens: 44,
-  innerSteps: 4,
+  innerSteps: 1,
   innerLearningRate: 3e-4,
-  epsRoot: 1e-4,
+  epsRoot: 1e-3,
   advantageScale: 'robust',
   advantageClip: 4,
   learningRate: 3e-4,
-  klCoef: 0.05,
+  finalLearningRate: 0.1,
+  klCoef: 0.06,
   entropyCoef: 0,
+  heldOutExamples: 512,
 };
 
 /** Texts of an evaluation set, and the seed they are drawn with. */

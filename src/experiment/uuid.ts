@@ -13,19 +13,27 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const UUID_DEFAULTS: ConfigInput = {
-  steps: 100,
+  steps: 250,
+  warmUpSteps: 15,
   prompts: 64,
   rollouts: 8,
   promptLength: 40,
   maxNewTokens: 40,
-  innerSteps: 16,
-  innerLearningRate: 1e-3,
+  innerSteps: 64,
+  innerLearningRate: 5e-4,
   epsRoot: 1e-5,
+  credit: 'both',
+  discount: 0,
   advantageScale: 'robust',
   advantageClip: 4,
+  learningRate: 3e-4,
+  finalLearningRate: 0.2,
+  entropyCoef: 0.06,
+  finalEntropy: 0.1,
+  heldOutExamples: 512,
 };
 
-/** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which 16 see hardly anything; characters come after. */
+/** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which many see hardly anything; characters come after. */
 const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0 } as const;
 
 /** What a UUID is written with. */
@@ -59,7 +67,9 @@ export function observeUuid(examples: readonly WrittenExample[], uuid: string, p
 
 /** The paper's UUID experiment for `config.uuid`. @throws RangeError for a reward that makes no sense here */
 export async function uuid(input: ConfigInput = {}, folders?: ModelFolders): Promise<OutputExperiment> {
-  const config = parseConfig(input, UUID_DEFAULTS);
+  const { reward = 'metagradient' } = input;
+  const credit = reward === 'metagradient' ? UUID_DEFAULTS.credit : 'example'; // baselines pay nothing for single tokens
+  const config = parseConfig(input, { ...UUID_DEFAULTS, credit });
   if (config.reward === 'languageId') throw new RangeError('config: reward "languageId" belongs to the experiment rephrase');
   const wanted = config.uuid.toLowerCase();
   const experiment = await outputExperiment(
@@ -82,7 +92,7 @@ function blend(uuid: string, share: number, random: RandomStream): string {
 }
 
 /** For the oracle check: `count` texts of each kind, the UUID itself first, then random ones that have ever less of it. */
-export function plantedUuids({ uuid }: Pick<Config, 'uuid'>, count = 48, seed = 0): PlantedTexts[] {
+export function plantedUuids({ uuid }: Pick<Config, 'uuid'>, count = 64, seed = 0): PlantedTexts[] {
   const random = randomStream(seed, 'planted UUIDs');
   const texts = (make: () => string): string[] => Array.from({ length: count }, make);
   return [

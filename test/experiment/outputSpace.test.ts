@@ -80,6 +80,15 @@ describe('what the generator is told', () => {
   }, 60_000);
 });
 
+it('the first steps of UUID take one inner step and credit per response', async () => {
+  const { config, configAt } = await opened(uuid({ ...SHORT, warmUpSteps: 3 }));
+  expect([0, 2, 3].map((step) => [configAt!(step).innerSteps, configAt!(step).credit])).toEqual([
+    [1, 'example'],
+    [1, 'example'],
+    [config.innerSteps, 'both'],
+  ]);
+});
+
 describe('Φ', () => {
   it('of a UUID is the mean log-probability of its characters and its end', async () => {
     const { objective, target } = await opened(uuid({ ...SHORT, uuid: OTHER.toUpperCase() }));

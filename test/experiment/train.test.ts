@@ -35,6 +35,7 @@ const variants: Record<string, ConfigInput> = {
     advantageClip: 4,
     innerSteps: 4,
   },
+  'both credits': { credit: 'both', advantageScale: 'robust' },
   'cross-group batching off, two epochs, KL': { crossGroupBatching: false, innerSteps: 3, epochs: 2, klCoef: 0.1 },
   'naive, sgd, group scale': { reward: 'naive', innerOptimizer: 'sgd', innerLearningRate: 0.1, advantageScale: 'group' },
 };
@@ -47,6 +48,18 @@ it('takes the settings of each step where they change along the run', async () =
     advantages.every((a, cell) => mask[cell] === 0 || a === advantages[cell - (cell % maxNewTokens)]),
   );
   expect(perResponse).toEqual([true, true, false, false]);
+});
+
+it('adds the advantages of responses and of tokens where credit is both', async () => {
+  const [both, example, token] = await Promise.all(
+    (['both', 'example', 'token'] as const).map(
+      async (credit) => (await run(tinyExperiment({ credit, discount: 0.5, steps: 1 })))[0],
+    ),
+  );
+  expect(both.advantages).toBeAllClose(
+    example.advantages.map((a, cell) => a + token.advantages[cell]),
+    { atol: 1e-5 },
+  );
 });
 
 it('lets the entropy bonus fall linearly to its final share', async () => {
