@@ -2,7 +2,7 @@
  * The figures of a run: curves of its rows, and what a pattern's patch of the LM head shows.
  */
 import path from 'node:path';
-import { readMetrics } from '../experiment/runFolder';
+import { readMetrics, readRun } from '../experiment/runFolder';
 import type { TrainStep } from '../experiment/train';
 import type { Pattern, PatternReading } from '../objective/pattern';
 import { lineChart, type Series } from './charts';
@@ -102,22 +102,6 @@ export function patternFigures(pattern: Pattern, { change, decoded, loss, correc
   ];
 }
 
-/**
- * Several runs on one axis, from their folders.
- * @param folders - run folders, e.g. `run.folder.path`
- * @param key - a column of metrics.jsonl
- * @throws Error naming a folder without a run, or a column that a run does not have
- */
-export function compare(folders: readonly string[], key = 'phi'): Figure {
-  const series = folders.map((folder): Series => {
-    const rows = readMetrics(folder);
-    if (rows.length && !(key in rows[0]))
-      throw new Error(`${folder} has no column "${key}"; there are ${Object.keys(rows[0]).join(', ')}`);
-    return { name: path.basename(folder), x: rows.map((row) => row.step), y: rows.map((row) => row[key]) };
-  });
-  return lineChart({ series, title: `${key} of ${folders.length} runs`, xTitle: 'GRPO step', yTitle: key });
-}
-
 /** The columns of a run worth a picture, where it has them, with their units. */
 const CURVES: Readonly<Record<string, string>> = {
   phi: 'Φ',
@@ -125,6 +109,33 @@ const CURVES: Readonly<Record<string, string>> = {
   norm_change: '‖W‖ − ‖W₀‖',
   entropy: 'nats per token',
 };
+
+/** A run, or its folder. */
+export type RunOrFolder = string | { readonly folder: { readonly path: string } };
+
+/**
+ * Runs on one axis: `compare(runA, runB)`, or `compare([runA, runB, runC], 'pixel_accuracy')`.
+ * @param key - a column of metrics.jsonl, by default `phi`
+ * @throws Error naming a folder without a run, or a column that a run does not have
+ */
+export function compare(runs: readonly RunOrFolder[], key?: string): Figure;
+export function compare(a: RunOrFolder, b: RunOrFolder, key?: string): Figure;
+export function compare(first: RunOrFolder | readonly RunOrFolder[], second?: RunOrFolder, third = 'phi'): Figure {
+  const several = Array.isArray(first) as boolean;
+  const runs = several ? (first as readonly RunOrFolder[]) : [first as RunOrFolder, second!];
+  const key = several ? ((second as string | undefined) ?? 'phi') : third;
+  const folders = runs.map((run) => (typeof run === 'string' ? run : run.folder.path));
+  const names = folders.map((folder) => path.basename(folder));
+  const series = folders.map((folder, i): Series => {
+    readRun(folder);
+    const rows = readMetrics(folder);
+    if (rows.length && !(key in rows[0]))
+      throw new Error(`${folder} has no column "${key}"; there are ${Object.keys(rows[0]).join(', ')}`);
+    const name = names.filter((each) => each === names[i]).length > 1 ? folder : names[i];
+    return { name, x: rows.map((row) => row.step), y: rows.map((row) => row[key]) };
+  });
+  return lineChart({ series, title: `${key} of ${runs.length} runs`, xTitle: 'GRPO step', yTitle: CURVES[key] ?? key });
+}
 
 /**
  * Writes a curve of every such column of a run into its `figures/`, as SVG and PNG.

@@ -60,4 +60,18 @@ function keepAllOutput(): void {
   }
 }
 
+/** A heartbeat that arrives while tslab closes its sockets is no error; unanswered it would be reported as one on stderr. */
+function forgiveLastHeartbeat(): void {
+  for (const { Reply } of loadedModules<{ Reply: { prototype: PublisherSocket } }>('zeromq/lib/index.js')) {
+    const send = Reply.prototype.send;
+    const value = function (this: PublisherSocket, frames: unknown): Promise<void> {
+      return send.call(this, frames).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EBADF') throw error;
+      });
+    };
+    Object.defineProperty(Reply.prototype, 'send', { configurable: true, value });
+  }
+}
+
 keepAllOutput();
+forgiveLastHeartbeat();

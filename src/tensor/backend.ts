@@ -75,10 +75,21 @@ function requireSynchronousReads(): void {
   }
 }
 
+/** Emscripten's listeners end the process at any rejected promise, and print the backend's whole source; Node's own way, or tslab's, does. */
+async function withoutListeners<T>(start: () => Promise<T>): Promise<T> {
+  const events = ['uncaughtException', 'unhandledRejection'];
+  const before = events.map((event) => process.listeners(event as 'exit'));
+  const result = await start();
+  events.forEach((event, i) => {
+    for (const listener of process.listeners(event as 'exit')) if (!before[i].includes(listener)) process.off(event, listener);
+  });
+  return result;
+}
+
 async function startWasm(): Promise<void> {
   const { setWasmPaths } = require('@tensorflow/tfjs-backend-wasm') as typeof import('@tensorflow/tfjs-backend-wasm');
   setWasmPaths(path.dirname(require.resolve('@tensorflow/tfjs-backend-wasm')) + path.sep);
-  if (!(await tf.setBackend('wasm'))) throw new Error('WebAssembly did not start');
+  if (!(await withoutListeners(() => tf.setBackend('wasm')))) throw new Error('WebAssembly did not start');
   installWasmKernels();
 }
 

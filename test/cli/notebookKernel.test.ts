@@ -78,6 +78,13 @@ async function* endless() { try { for (let i = history.length; ; i++) { await ne
     expect((await run('console.log(1 + 1)')).text).toBe('2\n');
   });
 
+  test('survives a promise that is rejected and forgotten, with the wasm backend too', async () => {
+    await run("import { startBackend } from './dist/tensor/backend';\nawait startBackend();");
+    await run("setTimeout(() => void Promise.reject(new Error('forgotten')), 10);");
+    await sleep(500);
+    expect((await run('console.log(1 + 1)')).text).toContain('2\n');
+  });
+
   test('a cell of two loops goes on with the second when the first is stopped, and nothing is left running behind it', async () => {
     await run(`let beats = 0;
 async function* beating(name: string) { for (;;) { await new Promise((r) => setTimeout(r, 20)); beats++; console.log(name); yield name; } }`);

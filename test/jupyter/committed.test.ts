@@ -17,9 +17,11 @@ import {
   runAll,
   runCells,
   screenshot,
+  screenshotOfCells,
   startBrowser,
   startServer,
   toHtml,
+  trust,
   type Server,
 } from './jupyter';
 
@@ -29,6 +31,11 @@ if (reason) console.log(`tests of the committed notebooks in Jupyter are skipped
 const FOLDER = path.join(ROOT, 'notebooks');
 const NOTEBOOKS = fs.readdirSync(FOLDER).filter((name) => name.endsWith('.ipynb'));
 const TIMEOUT = 3 * PATIENCE;
+
+/** Code cells that the README shows, by the file name of the picture. */
+const PICTURES: Readonly<Record<string, Readonly<Record<string, readonly [number, number]>>>> = {
+  '02-sixty-seven.ipynb': { 'notebook-training': [4, 5], 'notebook-methods': [9, 9] },
+};
 
 const codeCells = ({ cells }: Notebook) => cells.filter((cell) => cell.cell_type === 'code');
 
@@ -57,7 +64,7 @@ describe.skipIf(reason)('in Jupyter Notebook', { timeout: TIMEOUT }, () => {
   beforeAll(async () => {
     build();
     [server, browser] = await Promise.all([startServer(workFolder()), startBrowser()]);
-    page = await newPage(browser);
+    page = await newPage(browser, { viewport: { width: 1280, height: 1000 } });
   });
   afterAll(async () => {
     await browser?.close();
@@ -78,6 +85,19 @@ describe.skipIf(reason)('in Jupyter Notebook', { timeout: TIMEOUT }, () => {
   describe.each(NOTEBOOKS)('%s', (name) => {
     const notebook = readNotebook(path.join(FOLDER, name));
     const stem = path.basename(name, '.ipynb');
+
+    const committed = codeCells(notebook).flatMap((cell) => cell.outputs ?? []);
+    test.skipIf(committed.length === 0)('as committed, once it is trusted', async () => {
+      const file = path.join(server.folder, 'notebooks', `committed-${name}`);
+      fs.copyFileSync(path.join(FOLDER, name), file);
+      await openNotebook(page, server, path.basename(file));
+      await trust(page);
+      await areWhole((await outputsOf(page)).flat());
+      for (const [picture, [first, last]] of Object.entries(PICTURES[name] ?? {}))
+        await screenshotOfCells(page, picture, first, last);
+      await screenshot(page, `${stem}-committed`);
+      await leaveNotebook(page);
+    });
 
     test('run all, stopped in mid-training: the cells below show what there is, and training goes on', async () => {
       writeQuick(notebook, path.join(server.folder, 'notebooks', name));

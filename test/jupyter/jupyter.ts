@@ -144,11 +144,31 @@ export async function leaveNotebook(page: Page): Promise<void> {
 export const outputsOf = (page: Page): Promise<Output[][]> =>
   page.evaluate(`${CODE_CELLS}.map((cell) => cell.output_area.toJSON())`);
 
+const NO_HEADER = '#header { display: none !important } #site { height: auto !important; overflow: visible !important }';
+
 /** Picture of the whole notebook, without Jupyter's header. */
 export async function screenshot(page: Page, name: string): Promise<void> {
   fs.mkdirSync(SCREENSHOTS, { recursive: true });
-  const style = '#header { display: none !important } #site { height: auto !important; overflow: visible !important }';
-  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true, style });
+  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true, style: NO_HEADER });
+}
+
+/** Picture of the code cells `first` to `last`, from 0, and what lies between them. */
+export async function screenshotOfCells(page: Page, name: string, first: number, last: number): Promise<void> {
+  const style = await page.addStyleTag({ content: NO_HEADER });
+  const cells = page.locator('.code_cell');
+  await cells.nth(first).scrollIntoViewIfNeeded();
+  const [top, end] = await Promise.all([first, last].map((cell) => cells.nth(cell).boundingBox()));
+  const scrolled = (await page.evaluate('window.scrollY')) as number;
+  const clip = { x: top!.x, y: top!.y + scrolled, width: top!.width, height: end!.y + end!.height - top!.y };
+  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true, clip });
+  await style.evaluate((element) => (element as unknown as { remove(): void }).remove());
+}
+
+/** What "Trust Notebook" does: the outputs may run their scripts. */
+export async function trust(page: Page): Promise<void> {
+  await page.evaluate(`${CODE_CELLS}.forEach((cell) => { cell.output_area.trusted = true; }); Jupyter.notebook.save_notebook()`);
+  await page.reload();
+  await page.waitForFunction('window.Jupyter?.notebook?.kernel?.is_connected?.()', null, { timeout: 60_000 });
 }
 
 /** `jupyter nbconvert`; returns what it writes to stderr, its remarks on files aside. */

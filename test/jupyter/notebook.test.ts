@@ -9,6 +9,7 @@ import {
   missing,
   newPage,
   openNotebook,
+  outputsOf,
   restart,
   runAll,
   screenshot,
@@ -131,6 +132,15 @@ describe.skipIf(reason)('Jupyter Notebook', () => {
     expect(reached[2]).toBeGreaterThan(reached[1]);
     expect(await steps()).toBe(reached[2]);
     await screenshot(page, 'stopped');
+  });
+
+  test('keeps every one of 10,000 lines of one cell', async () => {
+    write('lines.ipynb', [IMPORTS, "show;\nfor (let i = 0; i < 10_000; i++) console.log('line ' + i);"]);
+    await openNotebook(page, server, 'lines.ipynb');
+    await runAll(page);
+    await page.waitForTimeout(2000); // what the server holds back comes later
+    const text = (await outputsOf(page))[1].map((each) => (each.output_type === 'stream' ? each.text : '')).join('');
+    expect(text).toBe(Array.from({ length: 10_000 }, (_, i) => `line ${i}\n`).join(''));
   });
 
   test('restart and run all gives the same outputs again', async () => {
