@@ -2,6 +2,7 @@
  * A training run with its folder: every row is logged, checkpoints are taken, and a run that was stopped goes on bit by bit as if it had not been.
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { responsesOf } from '../policy/rollouts';
@@ -62,9 +63,14 @@ function fromSaved({ step, trees, values }: SavedState): TrainerState {
   };
 }
 
-/** `runs/EXPERIMENT-seedN-TIME`. */
-const defaultFolder = ({ name, config }: Experiment): string =>
-  path.join(RUNS, `${name}-seed${config.seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
+/** `runs/EXPERIMENT-seedN-TIME`, with a number for the second one in the same second. */
+function defaultFolder({ name, config }: Experiment): string {
+  const time = new Date().toISOString().slice(0, 19).replace(/:/g, '');
+  const folder = path.join(RUNS, `${name}-seed${config.seed}-${time}`);
+  let [free, count] = [folder, 1];
+  while (existsSync(free)) free = `${folder}-${++count}`;
+  return free;
+}
 
 /** SHA-256 over names, shapes and numbers. */
 function fingerprint(params: Params): string {

@@ -93,3 +93,14 @@ test('refuses to go on with another experiment, configuration or model; rows sta
   expect(rows('refusing')).toHaveLength(2);
   resumedRun(experiment, folder).folder.close();
 });
+
+test('new runs of the same second have folders of their own', async () => {
+  const experiment = await tiny();
+  const runs = [1, 2, 3].map(() => newRun(experiment, undefined, folders));
+  expect(new Set(runs.map(({ folder }) => folder.path)).size).toBe(3);
+  for (const { folder, state } of runs) {
+    folder.close();
+    disposeTrainer(state);
+    fs.rmSync(folder.path, { recursive: true });
+  }
+});
