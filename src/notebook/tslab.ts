@@ -60,6 +60,53 @@ function keepAllOutput(): void {
   }
 }
 
+type WriteStream = (name: string, text: string) => void;
+interface Handler {
+  handleExecuteImpl: (request: object, writeStream: WriteStream, writeDisplayData: Channel) => Promise<unknown>;
+}
+
+/** Milliseconds between two messages of text. */
+const TEXT_INTERVAL = 20;
+
+/** Joins what is written within {@link TEXT_INTERVAL}. */
+function joined(writeStream: WriteStream): { write: WriteStream; flush: () => void } {
+  let [name, text, sent] = ['', '', -Infinity];
+  let timer: NodeJS.Timeout | undefined;
+  const flush = () => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (text) writeStream(name, text);
+    [text, sent] = ['', performance.now()];
+  };
+  const write = (stream: string, more: string) => {
+    if (stream !== name) flush();
+    [name, text] = [stream, text + more];
+    if (performance.now() - sent >= TEXT_INTERVAL) flush();
+    else timer ??= setTimeout(flush, TEXT_INTERVAL);
+  };
+  return { write, flush };
+}
+
+/** tslab sends a message for every `console.log`, and Jupyter's server drops them beyond 1000 a second. */
+function joinText(): void {
+  for (const { JupyterHandlerImpl } of loadedModules<{ JupyterHandlerImpl?: { prototype: Handler } }>('tslab/dist/jupyter.js')) {
+    if (!JupyterHandlerImpl) continue;
+    const execute = JupyterHandlerImpl.prototype.handleExecuteImpl;
+    JupyterHandlerImpl.prototype.handleExecuteImpl = async function (request, writeStream, writeDisplayData) {
+      const { write, flush } = joined(writeStream);
+      const display: Channel = (content, update) => {
+        flush(); // outputs keep their order
+        writeDisplayData(content, update);
+      };
+      try {
+        return await execute.call(this, request, write, display);
+      } finally {
+        flush();
+      }
+    };
+  }
+}
+
 /** A heartbeat that arrives while tslab closes its sockets is no error; unanswered it would be reported as one on stderr. */
 function forgiveLastHeartbeat(): void {
   for (const { Reply } of loadedModules<{ Reply: { prototype: PublisherSocket } }>('zeromq/lib/index.js')) {
@@ -74,4 +121,5 @@ function forgiveLastHeartbeat(): void {
 }
 
 keepAllOutput();
+joinText();
 forgiveLastHeartbeat();
