@@ -16,7 +16,7 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const REPHRASE_DEFAULTS: ConfigInput = {
-  steps: 80,
+  steps: 100,
   prompts: 128,
   rollouts: 8,
   promptLength: 40,
@@ -26,9 +26,9 @@ export const REPHRASE_DEFAULTS: ConfigInput = {
   epsRoot: 1e-3,
   advantageScale: 'robust',
   advantageClip: 4,
-  learningRate: 3e-4,
+  learningRate: 4e-4,
   finalLearningRate: 0.1,
-  klCoef: 0.06,
+  klCoef: 0.05,
   entropyCoef: 0,
   heldOutExamples: 512,
 };
