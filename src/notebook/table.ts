@@ -60,11 +60,13 @@ interface Contents {
 }
 
 const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;max-width:60ch';
+/** Other than a cell's text, a name is not broken to make room. */
+const HEAD = LEFT.replace('anywhere', 'break-word');
 const RIGHT = 'text-align:right;vertical-align:top;font-variant-numeric:tabular-nums';
 
 function html({ head, index, cells, numeric, caption }: Contents): string {
   const cell = (tag: 'th' | 'td', text: string, right: boolean) =>
-    `<${tag} style="${right ? RIGHT : LEFT}">${escapeHtml(text)}</${tag}>`;
+    `<${tag} style="${right ? RIGHT : tag === 'th' ? HEAD : LEFT}">${escapeHtml(text)}</${tag}>`;
   const corner = index ? '<th></th>' : '';
   const top = head.map((name, column) => cell('th', name, numeric[column])).join('');
   const rows = cells.map(
