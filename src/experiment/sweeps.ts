@@ -1,6 +1,7 @@
 /**
  * The sweeps that the notebooks' comparison figures are drawn from.
  */
+import type { ConfigInput } from './config';
 import type { Sweep, SweepMethod } from './sweep';
 
 /** Candidates for the generator's learning rate. */
@@ -38,6 +39,10 @@ function weightSpaceMethods({ adamw, sgd, learningRates, batchRates = learningRa
   ];
 }
 
+/** Baselines that need no metagradient (paper §4), the learning rate of the generator tuned for each. */
+const baselines = (rewards: readonly NonNullable<ConfigInput['reward']>[], learningRates: readonly number[]): SweepMethod[] =>
+  rewards.map((reward) => ({ name: reward, config: { reward }, learningRates }));
+
 /** By the name of the experiment. */
 export const SWEEPS: Readonly<Record<string, Sweep>> = {
   'sixty-seven': {
@@ -62,5 +67,34 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
     minWords: 0.5,
     config: { prompts: 32, rollouts: 8 },
     methods: weightSpaceMethods({ adamw: 1e-2, sgd: 0.3, learningRates: [2e-4, 3.5e-4, 6e-4, 1.8e-3], batchRates: 'adamw' }),
+  },
+  rephrase: {
+    experiment: 'rephrase',
+    examples: 102_400, // 100 steps of 1,024
+    tuningExamples: 20_480,
+    every: 10_240,
+    seeds: [0, 1, 2],
+    config: { prompts: 128, rollouts: 8 },
+    methods: [
+      { name: 'adamw', config: {}, learningRates: [2e-4, 4e-4, 8e-4] },
+      // adamw's steps where a gradient is small beside the root of eps_root
+      { name: 'sgd', config: { innerOptimizer: 'sgd', innerLearningRate: 0.0095 }, learningRates: [2e-4, 4e-4, 8e-4] },
+      ...baselines(['naive', 'levenshtein', 'embedding', 'languageId'], [2e-4, 4e-4, 8e-4]),
+    ],
+  },
+  uuid: {
+    experiment: 'uuid',
+    examples: 92_160, // 180 steps of 512
+    tuningExamples: 18_432,
+    every: 9_216,
+    seeds: [0, 1, 2],
+    config: { prompts: 64, rollouts: 8 },
+    methods: [
+      { name: 'adamw', config: {}, learningRates: [1.5e-4, 3e-4, 6e-4] },
+      { name: 'example-credit', config: { credit: 'example' }, learningRates: [1.5e-4, 3e-4, 6e-4] },
+      { name: 'token-credit', config: { credit: 'token' }, learningRates: 'adamw' },
+      { name: 'sgd', config: { innerOptimizer: 'sgd', innerLearningRate: 0.1 }, learningRates: [1.5e-4, 3e-4, 6e-4] },
+      ...baselines(['naive', 'levenshtein'], [1.5e-4, 3e-4, 6e-4]),
+    ],
   },
 };

@@ -120,12 +120,15 @@ export const imageStrip = (options: Omit<GridOptions, 'columns'>): Figure =>
 
 const sizeOf = (z: Matrix): [number, number] => [Math.max(1, z.length), Math.max(1, ...z.map((row) => row.length))];
 
+/** Significant digits of a cell: a scale has fewer colours, and a long run's matrix has thousands of cells. */
+const DIGITS = 3;
+
 function traceOf(z: Matrix, { scale, limits }: Required<ImageScale>): HeatmapTrace {
   const [zmin, zmax] = limits;
-  const hovertemplate = 'row %{y}, column %{x}<br>%{z:.4~g}<extra></extra>';
+  const hovertemplate = `row %{y}, column %{x}<br>%{z:.${DIGITS}~g}<extra></extra>`;
   return {
     type: 'heatmap',
-    z: z.map(values),
+    z: z.map((row) => values(row, DIGITS)),
     zmin,
     zmax,
     colorscale: COLOR_SCALES[scale],

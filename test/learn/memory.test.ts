@@ -32,8 +32,8 @@ async function treesAtPeak(steps: number): Promise<number> {
     };
   const spy: LanguageModel = {
     ...model,
-    gradient: watched(model.gradient),
-    hessianVectorProduct: watched(model.hessianVectorProduct),
+    gradient: watched((...args) => model.gradient(...args)),
+    hessianVectorProduct: watched((...args) => model.hessianVectorProduct(...args)),
   };
   const examples = Array.from({ length: steps }, (_, i) => [i % 8, (3 * i) % 8]);
   const objective = (weights: typeof params) => tf.neg(tf.norm(weights['lm_head.weight']));
