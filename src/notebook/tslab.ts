@@ -75,7 +75,8 @@ function joined(writeStream: WriteStream): { write: WriteStream; flush: () => vo
   const flush = () => {
     clearTimeout(timer);
     timer = undefined;
-    if (text) writeStream(name, text);
+    if (!text) return;
+    writeStream(name, text);
     [text, sent] = ['', performance.now()];
   };
   const write = (stream: string, more: string) => {
