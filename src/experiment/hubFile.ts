@@ -8,7 +8,7 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
-import { fileSize, makeFolder, syncFile, writeError } from '../tensor/atomicFile';
+import { fileSize, hashFile, makeFolder, syncFile, writeError } from '../tensor/atomicFile';
 
 /** A file as the hub lists it. */
 export interface HubFile {
@@ -55,14 +55,7 @@ const isWhole = (path: string, { size, hash }: HubFile): boolean =>
 function hashOf(path: string, expected: string): string {
   const size = fs.statSync(path).size;
   const hash: Hash = expected.length === 64 ? createHash('sha256') : createHash('sha1').update(`blob ${size}\0`);
-  const buffer = Buffer.alloc(2 ** 20);
-  const fd = fs.openSync(path, 'r');
-  try {
-    for (let n = fs.readSync(fd, buffer); n > 0; n = fs.readSync(fd, buffer)) hash.update(buffer.subarray(0, n));
-  } finally {
-    fs.closeSync(fd);
-  }
-  return hash.digest('hex');
+  return hashFile(path, hash);
 }
 
 async function download(file: HubFile, blob: string, open: OpenFile, report: (bytes: number) => void): Promise<void> {

@@ -4,10 +4,9 @@
  * τ is taken at the end of fine-tuning: where the learning rate is so high that Φ no longer improves, its sign is wrong, and a generator that
  * follows it drifts to junk. So an experiment plants texts of known worth in one data set and looks at what they are paid (ours).
  */
-import { fineTune } from '../learn/fineTune';
-import { valueAndGradient } from '../learn/objective';
-import { metagradientReward, type InnerTraining } from '../reward/metagradient';
-import { disposeParams, type Params } from '../tensor/params';
+import { valueOf } from '../learn/objective';
+import { metagradientReward, plainTraining } from '../reward/metagradient';
+import { disposeParams } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import type { ConfigInput } from './config';
 import { innerTraining, type Experiment } from './train';
@@ -70,17 +69,9 @@ export interface InnerRateRow {
   readonly [tauOfKind: string]: number;
 }
 
-async function phiOf({ objective }: Setting, params: Params): Promise<number> {
-  const { phi, gradient } = await valueAndGradient(objective, params);
-  disposeParams(gradient);
-  return phi;
-}
-
-async function phiAfter(experiment: Setting, inner: InnerTraining, texts: readonly string[]): Promise<number> {
-  const examples = responsesOf(experiment, texts);
-  const { params } = await fineTune({ ...inner, examples, batchSize: examples.length / inner.innerSteps });
-  const phi = await phiOf(experiment, params);
-  disposeParams(params);
+async function phiAfter(experiment: Setting, texts: readonly string[]): Promise<number> {
+  const { phi, finalParams } = await plainTraining(innerTraining(experiment), responsesOf(experiment, texts));
+  disposeParams(finalParams);
   return phi;
 }
 
@@ -90,11 +81,11 @@ export async function compareInnerSettings(
   planted: readonly PlantedTexts[],
   settings: readonly Pick<ConfigInput, 'innerLearningRate' | 'epsRoot'>[],
 ): Promise<InnerRateRow[]> {
-  const before = await phiOf(experiment, experiment.target.params);
+  const before = await valueOf(experiment.objective, experiment.target.params);
   const rows: InnerRateRow[] = [];
   for (const setting of settings) {
     const changed = { ...experiment, config: { ...experiment.config, ...setting } };
-    const after = await phiAfter(changed, innerTraining(changed), planted[0].texts);
+    const after = await phiAfter(changed, planted[0].texts);
     const ranking = await oracleCheck(changed, planted);
     rows.push({
       inner_learning_rate: changed.config.innerLearningRate,

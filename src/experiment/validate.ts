@@ -1,15 +1,13 @@
 /**
  * Validation: the trained generator on held-out prompts, a fresh target, plain fine-tuning on what was written, and what the weights then show.
  */
-import { fineTune } from '../learn/fineTune';
-import { valueAndGradient } from '../learn/objective';
 import { responsesOf, rollout } from '../policy/rollouts';
-import { batchSizeOf } from '../reward/metagradient';
-import { disposeParams, type Params } from '../tensor/params';
+import { plainTraining } from '../reward/metagradient';
+import type { Params } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import { continuationExamples } from '../text/prompts';
 import {
-  innerOptimizer,
+  innerTraining,
   observeAll,
   reading,
   writtenExamples,
@@ -34,19 +32,12 @@ async function fineTuneFresh(
   responses: readonly (readonly number[])[],
   seed: number,
 ): Promise<Pick<Validation, 'phi' | 'tuned'>> {
-  const { config, target } = experiment;
   const order = randomStream(seed, 'held-out order').permutation(responses.length);
-  const { params: tuned } = await fineTune({
-    model: target.model,
-    params: target.params,
-    optimizer: innerOptimizer(config),
-    examples: Array.from(order, (i) => responses[i]),
-    batchSize: batchSizeOf(responses.length, config.innerSteps),
-    sequenceLength: config.maxNewTokens - 1,
-  });
-  const { phi, gradient } = await valueAndGradient(experiment.objective, tuned);
-  disposeParams(gradient);
-  return { phi, tuned };
+  const { phi, finalParams } = await plainTraining(
+    innerTraining(experiment),
+    Array.from(order, (i) => responses[i]),
+  );
+  return { phi, tuned: finalParams };
 }
 
 /** Of every run, so that runs are compared on the same held-out prompts. */

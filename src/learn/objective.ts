@@ -2,7 +2,7 @@
  * Φ: any differentiable scalar of the fine-tuned weights; higher is better (paper §3).
  */
 import * as tf from '@tensorflow/tfjs';
-import type { Params } from '../tensor/params';
+import { disposeParams, type Params } from '../tensor/params';
 
 /**
  * The target of an experiment: a plain function of the parameters, written in tfjs ops. First derivatives are enough.
@@ -87,6 +87,13 @@ export async function valueAndGradient(objective: Objective, params: Params): Pr
   const result = gradientOf(objective, params, names);
   for (const name of names) requireFinite(name, result.gradient[name]);
   return result;
+}
+
+/** Φ alone. @throws Error as {@link valueAndGradient} */
+export async function valueOf(objective: Objective, params: Params): Promise<number> {
+  const { phi, gradient } = await valueAndGradient(objective, params);
+  disposeParams(gradient);
+  return phi;
 }
 
 function requireFinite(name: string, gradient: tf.Tensor): void {

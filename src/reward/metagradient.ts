@@ -2,7 +2,8 @@
  * The paper's reward: every response gets its own metagradient τ_i = ∂Φ/∂w_i (paper §3, algorithm 1).
  */
 import { metagradient, type Metagradient } from '../learn/metagradient';
-import type { Objective } from '../learn/objective';
+import { fineTune } from '../learn/fineTune';
+import { valueOf, type Objective } from '../learn/objective';
 import type { Optimizer } from '../learn/optimizer';
 import type { LanguageModel } from '../model/types';
 import { disposeParams, type Params } from '../tensor/params';
@@ -64,6 +65,16 @@ export function metagradientReward({ crossGroupBatching = true, innerSteps, ...i
     }
     return { values, tokens, baseline: 'group', ...summarize(results) };
   };
+}
+
+/** Plain fine-tuning on some responses, and Φ of the result, whose parameters the caller frees. @throws RangeError as {@link batchSizeOf} */
+export async function plainTraining(
+  { objective, innerSteps, ...inner }: InnerTraining,
+  examples: readonly (readonly number[])[],
+) {
+  const batchSize = batchSizeOf(examples.length, innerSteps);
+  const { params: finalParams, trainLosses } = await fineTune({ ...inner, examples, batchSize });
+  return { phi: await valueOf(objective, finalParams), trainLosses, finalParams };
 }
 
 /** Means over data sets; keeps the first fine-tuned target and frees the others. */

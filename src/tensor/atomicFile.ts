@@ -228,8 +228,8 @@ function restorePrevious(target: string): void {
   else fs.renameSync(previous, target);
 }
 
-function hashFile(path: string): string {
-  const hash = createHash('sha256');
+/** Hexadecimal hash of a file's bytes, after what `hash` has been fed already. */
+export function hashFile(path: string, hash = createHash('sha256')): string {
   const buffer = Buffer.alloc(2 ** 20);
   const fd = fs.openSync(path, 'r');
   try {
