@@ -7,7 +7,7 @@ import { kernelMemory } from '../../support/kernelMemory';
 const random = randomStream(7, 'gemm');
 const normal = (count: number) => Float32Array.from({ length: count }, () => random.normal());
 
-/** Sizes around the register block (4 × 8), the depth of a block (256) and its columns (512). */
+/** Sizes around the register blocks (5 × 8 and 4 × 8), the depth of a block (256) and its columns (512). */
 const sizes = [
   [1, 1, 1],
   [3, 7, 5],
@@ -52,18 +52,19 @@ describe.each(relaxedSupported() ? [false, true] : [false])('gemm, relaxed SIMD 
 
   it('gives a row the same bits wherever it stands', () => {
     const [k, n] = [70, 19];
-    const [a, b] = [normal(7 * k), normal(k * n)];
+    const [a, b] = [normal(14 * k), normal(k * n)];
     const bAt = memory.put(b);
     const rows = (from: number, count: number) => {
       const c = memory.room(count * n);
       memory.k.gemm(count, n, k, memory.put(a.subarray(from * k, (from + count) * k)), k, 1, bAt, n, 1, c, n, 0, false);
       return memory.read(c, count * n);
     };
-    const all = rows(0, 7);
+    const all = rows(0, 14); // two fives and a four
     for (const [from, count] of [
       [0, 1],
       [2, 4],
       [5, 2],
+      [7, 5],
     ])
       expect(rows(from, count)).toEqual(all.slice(from * n, (from + count) * n));
   });

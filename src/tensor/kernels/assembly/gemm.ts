@@ -1,5 +1,5 @@
 // Matrix product C (+)= A·B (+ bias) for any strides: panels of B and blocks of A are packed once into scratch memory, then multiplied
-// in register blocks of 4 × 8. Every element of C is summed over k in the same order wherever its row stands, so a row's
+// in register blocks of 5 × 8 and 4 × 8. Every element of C is summed over k in the same order wherever its row stands, so a row's
 // result does not depend on how many rows are computed with it.
 import { CONSTANT_BYTES, load4, multiplyAdd, setConstants, store4 } from './simd';
 
@@ -66,17 +66,33 @@ export function packColumns(b: usize, row: usize, column: usize, depth: i32, n: 
   }
 }
 
-/** Four rows of A interleaved as [depth, 4]. Strides in bytes. */
-function packRows(a: usize, row: usize, column: usize, depth: i32, out: usize): void {
+/** `count` rows of A, four or five, interleaved as [depth, count]. Strides in bytes. */
+function packRows(count: i32, a: usize, row: usize, column: usize, depth: i32, out: usize): void {
+  const step = <usize>count << 2;
   let k = 0;
   if (row == 4) {
-    for (; k < depth; k++, a += column, out += 16) v128.store(out, v128.load(a));
+    for (; k < depth; k++, a += column, out += step) {
+      v128.store(out, v128.load(a));
+      if (count == 5) store<f32>(out, load<f32>(a, 16), 16);
+    }
   } else if (column == 4) {
-    for (; k + 4 <= depth; k += 4, a += 16, out += 64) transpose4x4(a, row, out, 16);
+    for (; k + 4 <= depth; k += 4, a += 16, out += 4 * step) {
+      transpose4x4(a, row, out, step);
+      if (count == 5) storeFifth(out, v128.load(a + 4 * row));
+    }
   }
-  for (; k < depth; k++, a += column, out += 16) {
-    for (let i = 0; i < 4; i++) store<f32>(out + (<usize>i << 2), load<f32>(a + <usize>i * row));
+  for (; k < depth; k++, a += column, out += step) {
+    for (let i = 0; i < count; i++) store<f32>(out + (<usize>i << 2), load<f32>(a + <usize>i * row));
   }
+}
+
+/** Four depths of the fifth row into its place in [depth, 5]. */
+@inline
+function storeFifth(out: usize, v: v128): void {
+  v128.store_lane<f32>(out, v, 0, 16);
+  v128.store_lane<f32>(out, v, 1, 36);
+  v128.store_lane<f32>(out, v, 2, 56);
+  v128.store_lane<f32>(out, v, 3, 76);
 }
 
 @inline
@@ -138,8 +154,45 @@ export function multiply4(
   writeRow(c + 3 * cRow, c30, c31, columns, bias, accumulate);
 }
 
-/** {@link multiply4} of `rows` rows interleaved in fours as {@link packRows} leaves them: one pointer, constant offsets. */
-function multiplyPacked(
+/**
+ * {@link multiply4} of `rows` rows interleaved in fives as {@link packRows} leaves them: one pointer, constant offsets. Ten sums hide the
+ * latency of their additions. Four values of A are loaded at once and spread by shuffles: V8 moves all loads, but not shuffles, to
+ * the start of the loop, where a load for each value would take more registers than there are.
+ */
+function multiplyFives(
+  rows: i32, depth: i32, a: usize, panel: usize, c: usize, cRow: usize, columns: i32, bias: usize, accumulate: bool,
+): void {
+  for (let i = 0; i < rows; i += 5) {
+    let c00 = f32x4.splat(0), c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00, c40 = c00, c41 = c00;
+    let b = panel;
+    for (const end = a + <usize>depth * 20; a < end; a += 20, b += 32) {
+      const b0 = v128.load(b), b1 = v128.load(b, 16), x = v128.load(a), x4 = v128.load_splat<f32>(a, 16);
+      const x0 = v128.shuffle<f32>(x, x, 0, 0, 0, 0);
+      c00 = multiplyAdd(x0, b0, c00);
+      c01 = multiplyAdd(x0, b1, c01);
+      const x1 = v128.shuffle<f32>(x, x, 1, 1, 1, 1);
+      c10 = multiplyAdd(x1, b0, c10);
+      c11 = multiplyAdd(x1, b1, c11);
+      const x2 = v128.shuffle<f32>(x, x, 2, 2, 2, 2);
+      c20 = multiplyAdd(x2, b0, c20);
+      c21 = multiplyAdd(x2, b1, c21);
+      const x3 = v128.shuffle<f32>(x, x, 3, 3, 3, 3);
+      c30 = multiplyAdd(x3, b0, c30);
+      c31 = multiplyAdd(x3, b1, c31);
+      c40 = multiplyAdd(x4, b0, c40);
+      c41 = multiplyAdd(x4, b1, c41);
+    }
+    writeRow(c, c00, c01, columns, bias, accumulate);
+    writeRow(c + cRow, c10, c11, columns, bias, accumulate);
+    writeRow(c + 2 * cRow, c20, c21, columns, bias, accumulate);
+    writeRow(c + 3 * cRow, c30, c31, columns, bias, accumulate);
+    writeRow(c + 4 * cRow, c40, c41, columns, bias, accumulate);
+    c += 5 * cRow;
+  }
+}
+
+/** {@link multiplyFives} in fours, for the rows that are left. */
+function multiplyFours(
   rows: i32, depth: i32, a: usize, panel: usize, c: usize, cRow: usize, columns: i32, bias: usize, accumulate: bool,
 ): void {
   for (let i = 0; i < rows; i += 4) {
@@ -183,20 +236,28 @@ export function multiply1(
   writeRow(c, low, high, columns, bias, accumulate);
 }
 
-/** Rows [i0, i0 + rows) of A times the packed block of B. */
+/**
+ * Rows [i0, i0 + rows) of A times the packed block of B: in fives, then fours, then single ones, of which there are three at most. Products
+ * that are not fused with their additions need one more register than fives leave.
+ */
 function multiplyRows(
   rows: i32, n: i32, depth: i32, a: usize, aRow: usize, aColumn: usize, c: usize, cRow: usize, bias: usize, accumulate: bool,
 ): void {
-  const whole = rows & ~3;
-  for (let i = 0; i < whole; i += 4) packRows(a + <usize>i * aRow, aRow, aColumn, depth, packedA + (<usize>(i * depth) << 2));
+  const fours = ASC_FEATURE_RELAXED_SIMD ? min((5 - rows % 5) % 5, rows >> 2) : rows >> 2;
+  const inFives = rows - 4 * fours - (rows - 4 * fours) % 5, packed = inFives + 4 * fours;
+  for (let i = 0; i < packed; i += i < inFives ? 5 : 4) {
+    packRows(i < inFives ? 5 : 4, a + <usize>i * aRow, aRow, aColumn, depth, packedA + (<usize>(i * depth) << 2));
+  }
+  const packedFours = packedA + (<usize>(inFives * depth) << 2);
   for (let j = 0; j < n; j += 8) {
     const panel = packedB + (<usize>(j * depth) << 2);
-    const offset = <usize>j << 2;
-    const biasHere = bias ? bias + offset : 0;
+    const to = c + (<usize>j << 2);
+    const biasHere = bias ? bias + (<usize>j << 2) : 0;
     const columns = n - j;
-    multiplyPacked(whole, depth, packedA, panel, c + offset, cRow, columns, biasHere, accumulate);
-    for (let i = whole; i < rows; i++) {
-      multiply1(depth, a + <usize>i * aRow, aColumn, panel, 32, c + <usize>i * cRow + offset, columns, biasHere, accumulate);
+    multiplyFives(inFives, depth, packedA, panel, to, cRow, columns, biasHere, accumulate);
+    multiplyFours(4 * fours, depth, packedFours, panel, to + <usize>inFives * cRow, cRow, columns, biasHere, accumulate);
+    for (let i = packed; i < rows; i++) {
+      multiply1(depth, a + <usize>i * aRow, aColumn, panel, 32, to + <usize>i * cRow, columns, biasHere, accumulate);
     }
   }
 }
