@@ -9,11 +9,13 @@ import resource
 import sys
 import time
 
+folder, results_folder, threads = sys.argv[1:]
+os.environ["OPENBLAS_NUM_THREADS"] = threads  # Debian's PyTorch multiplies with it, and set_num_threads does not reach it
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-folder, results_folder, threads = sys.argv[1:]
 torch.set_num_threads(int(threads))
 config = json.load(open(f"{folder}/config.json"))
 width, heads, vocab = config["n_embd"], config["n_head"], config["vocab_size"]
