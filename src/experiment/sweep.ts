@@ -17,8 +17,10 @@ export interface SweepMethod {
   readonly name: string;
   /** What differs from the sweep's configuration. */
   readonly config: ConfigInput;
-  /** Candidates for the generator's learning rate, or the method whose choice is taken over. */
+  /** Candidates for the generator's learning rate (a single one needs no tuning), or the method whose choice is taken over. */
   readonly learningRates: readonly number[] | string;
+  /** By default the sweep's. */
+  readonly seeds?: readonly number[];
 }
 
 /** A plain list of methods, and what they share. */
@@ -72,7 +74,7 @@ function methodOf({ methods, experiment }: Sweep, name: string): SweepMethod {
 }
 
 function tuningPlans(sweep: Sweep, method: SweepMethod): Plan[] {
-  if (typeof method.learningRates === 'string') return [];
+  if (typeof method.learningRates === 'string' || method.learningRates.length === 1) return [];
   return method.learningRates.map((learningRate) => ({
     stage: 'tuning',
     method: method.name,
@@ -81,10 +83,14 @@ function tuningPlans(sweep: Sweep, method: SweepMethod): Plan[] {
   }));
 }
 
+function learningRateOf(sweep: Sweep, { name, learningRates }: SweepMethod, rows: readonly ResultRow[]): number {
+  if (typeof learningRates === 'string') return learningRateOf(sweep, methodOf(sweep, learningRates), rows);
+  return learningRates.length === 1 ? learningRates[0] : tunedLearningRate(rows, name, sweep.minWords);
+}
+
 function reportedPlans(sweep: Sweep, method: SweepMethod, rows: readonly ResultRow[], options: SweepOptions): Plan[] {
-  const { seeds = sweep.seeds, examples = sweep.examples } = options;
-  const tunedMethod = typeof method.learningRates === 'string' ? method.learningRates : method.name;
-  const config = configOf(sweep, method, examples, tunedLearningRate(rows, tunedMethod, sweep.minWords));
+  const { seeds = method.seeds ?? sweep.seeds, examples = sweep.examples } = options;
+  const config = configOf(sweep, method, examples, learningRateOf(sweep, method, rows));
   return seeds.map((seed) => ({ stage: 'reported', method: method.name, seed, config }));
 }
 

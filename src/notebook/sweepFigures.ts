@@ -35,7 +35,7 @@ export async function comparisonRows(experiment: string, { live = false } = {}):
   const sweep = SWEEPS[experiment];
   const options = { rows: tuning, stages: ['reported'] as const, examples: sweep.tuningExamples };
   const rows: ResultRow[] = [];
-  const total = sweep.methods.length * sweep.seeds.length;
+  const total = sweep.methods.reduce((sum, { seeds = sweep.seeds }) => sum + seeds.length, 0);
   await follow((signal) => runSweep(sweep, { ...options, signal }), { total, history: rows });
   return [...tuning, ...rows];
 }

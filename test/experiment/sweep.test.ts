@@ -23,7 +23,7 @@ const sweep: Sweep = {
   config: { ...small, stopAfterPerfect: 0 },
   methods: [
     { name: 'adamw', config: {}, learningRates: [1e-6, 3e-3] },
-    { name: 'large', config: { prompts: 16, innerSteps: 2 }, learningRates: [1e-3] },
+    { name: 'large', config: { prompts: 16, innerSteps: 2 }, learningRates: [1e-3], seeds: [1] },
     { name: 'kl', config: { klCoef: 1 }, learningRates: 'adamw' },
   ],
 };
@@ -38,15 +38,14 @@ const shortName = ({ stage, method, seed }: ResultRow): string => `${stage} ${me
 const withoutClock = ({ seconds: _, ...row }: ResultRow) => row;
 
 describe('a sweep', () => {
+  const tuned = ['tuning adamw 100', 'tuning adamw 100', 'reported adamw 0', 'reported adamw 1'];
   let rows: ResultRow[];
   beforeAll(async () => {
     rows = await rowsOf();
   }, 120_000);
 
-  it('tunes every method’s learning rate, then reports every seed', () => {
-    const tuned = ['tuning adamw 100', 'tuning adamw 100', 'reported adamw 0', 'reported adamw 1'];
-    const large = ['tuning large 100', 'reported large 0', 'reported large 1'];
-    expect(rows.map(shortName)).toEqual([...tuned, ...large, 'reported kl 0', 'reported kl 1']);
+  it('tunes every method’s learning rate where there is a choice, then reports every seed', () => {
+    expect(rows.map(shortName)).toEqual([...tuned, 'reported large 1', 'reported kl 0', 'reported kl 1']);
     const best = tunedLearningRate(rows, 'adamw');
     for (const { stage, method, config } of rows)
       if (stage === 'reported') expect(config.learningRate).toBe(method === 'large' ? 1e-3 : best);
@@ -89,7 +88,7 @@ describe('a sweep', () => {
   });
 
   it('takes some methods, seeds and stages', async () => {
-    expect((await rowsOf({ only: ['large'], stages: ['tuning'] })).map(shortName)).toEqual(['tuning large 100']);
+    expect((await rowsOf({ only: ['large', 'adamw'], stages: ['tuning'] })).map(shortName)).toEqual(tuned.slice(0, 2));
     const tuning = rows.filter(({ stage }) => stage === 'tuning');
     const quick = await rowsOf({ rows: tuning, only: ['kl'], seeds: [7], examples: 32 });
     expect(quick.map(shortName)).toEqual(['reported kl 7']);
@@ -103,7 +102,7 @@ describe('a sweep', () => {
 
   it('leaves no tensor behind', async () => {
     const count = tf.memory().numTensors;
-    await rowsOf({ only: ['large'], stages: ['tuning'] });
+    await rowsOf({ only: ['large'], seeds: [1] });
     expect(tf.memory().numTensors).toBe(count);
   });
 });
