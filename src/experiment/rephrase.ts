@@ -16,19 +16,19 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const REPHRASE_DEFAULTS: ConfigInput = {
-  steps: 100,
+  steps: 60,
   prompts: 128,
   rollouts: 8,
   promptLength: 40,
-  maxNewTokens: 44,
+  maxNewTokens: 40,
   innerSteps: 1,
-  innerLearningRate: 3e-4,
+  innerLearningRate: 5e-4,
   epsRoot: 1e-3,
   advantageScale: 'robust',
-  advantageClip: 4,
+  advantageClip: 10,
   learningRate: 4e-4,
   finalLearningRate: 0.1,
-  klCoef: 0.05,
+  klCoef: 0.06,
   entropyCoef: 0,
   heldOutExamples: 512,
 };

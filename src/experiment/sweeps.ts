@@ -39,9 +39,32 @@ function weightSpaceMethods({ adamw, sgd, learningRates, batchRates = learningRa
   ];
 }
 
-/** Baselines that need no metagradient (paper §4), the learning rate of the generator tuned for each. */
-const baselines = (rewards: readonly NonNullable<ConfigInput['reward']>[], learningRates: readonly number[]): SweepMethod[] =>
-  rewards.map((reward) => ({ name: reward, config: { reward }, learningRates }));
+/** What differs between the experiments on outputs. */
+interface OutputSpace {
+  /** Of the generator, the same for all methods. */
+  readonly learningRate: number;
+  /** Learning rate of sgd's fine-tuning: adamw's steps where a gradient is small beside the root of eps_root. */
+  readonly sgd: number;
+  /** Baselines that need no metagradient. */
+  readonly rewards: readonly NonNullable<ConfigInput['reward']>[];
+  /** The best of the other methods: it gets every seed, as adamw does; the rest get seed 0. */
+  readonly best?: string;
+  readonly ablations?: Readonly<Record<string, ConfigInput>>;
+}
+
+/** Methods on outputs (paper §4). */
+function outputMethods({ learningRate, sgd, rewards, best, ablations }: OutputSpace): SweepMethod[] {
+  const others: Record<string, ConfigInput> = {
+    ...ablations,
+    sgd: { innerOptimizer: 'sgd', innerLearningRate: sgd },
+    ...Object.fromEntries(rewards.map((reward) => [reward, { reward }])),
+  };
+  const seeds = (name: string): Pick<SweepMethod, 'seeds'> => (name === best ? {} : { seeds: [0] });
+  return [
+    { name: 'adamw', config: {}, learningRates: [learningRate] },
+    ...Object.entries(others).map(([name, config]) => ({ name, config, learningRates: 'adamw', ...seeds(name) })),
+  ];
+}
 
 /** By the name of the experiment. */
 export const SWEEPS: Readonly<Record<string, Sweep>> = {
@@ -70,31 +93,30 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
   },
   rephrase: {
     experiment: 'rephrase',
-    examples: 102_400, // 100 steps of 1,024
-    tuningExamples: 20_480,
-    every: 10_240,
+    examples: 40_960, // 40 steps of 1,024
+    tuningExamples: 10_240,
+    every: 5_120,
     seeds: [0, 1, 2],
     config: { prompts: 128, rollouts: 8 },
-    methods: [
-      { name: 'adamw', config: {}, learningRates: [2e-4, 4e-4, 8e-4] },
-      // adamw's steps where a gradient is small beside the root of eps_root
-      { name: 'sgd', config: { innerOptimizer: 'sgd', innerLearningRate: 0.0095 }, learningRates: [2e-4, 4e-4, 8e-4] },
-      ...baselines(['naive', 'levenshtein', 'embedding', 'languageId'], [2e-4, 4e-4, 8e-4]),
-    ],
+    methods: outputMethods({
+      learningRate: 4e-4,
+      sgd: 0.0158,
+      rewards: ['naive', 'levenshtein', 'embedding', 'languageId'],
+      best: 'languageId',
+    }),
   },
   uuid: {
     experiment: 'uuid',
-    examples: 92_160, // 180 steps of 512
-    tuningExamples: 18_432,
-    every: 9_216,
+    examples: 61_440, // 120 steps of 512
+    tuningExamples: 12_288,
+    every: 6_144,
     seeds: [0, 1, 2],
     config: { prompts: 64, rollouts: 8 },
-    methods: [
-      { name: 'adamw', config: {}, learningRates: [1.5e-4, 3e-4, 6e-4] },
-      { name: 'example-credit', config: { credit: 'example' }, learningRates: [1.5e-4, 3e-4, 6e-4] },
-      { name: 'token-credit', config: { credit: 'token' }, learningRates: 'adamw' },
-      { name: 'sgd', config: { innerOptimizer: 'sgd', innerLearningRate: 0.1 }, learningRates: [1.5e-4, 3e-4, 6e-4] },
-      ...baselines(['naive', 'levenshtein'], [1.5e-4, 3e-4, 6e-4]),
-    ],
+    methods: outputMethods({
+      learningRate: 3e-4,
+      sgd: 0.158,
+      rewards: ['naive', 'levenshtein'],
+      ablations: { 'example-credit': { credit: 'example' }, 'token-credit': { credit: 'token' } },
+    }),
   },
 };

@@ -13,7 +13,7 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const UUID_DEFAULTS: ConfigInput = {
-  steps: 180,
+  steps: 150,
   warmUpSteps: 15,
   prompts: 64,
   rollouts: 8,
