@@ -28,7 +28,7 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         {
-          selector: `MemberExpression[object.name='tf'][property.name=/^(${WRONG_TWICE})$/]`,
+          selector: `MemberExpression[object.name='tf']:matches([property.name=/^(${WRONG_TWICE})$/], [property.value=/^(${WRONG_TWICE})$/])`,
           message: 'Its second derivative in tfjs is wrong or missing: use tensor/ops.ts.',
         },
       ],

@@ -44,7 +44,8 @@ const SEEDS = [0, 2 ** 31 - 1] as const;
 
 function describeRow({ stage, method, seed, config, held_out, seconds }: ResultRow): string {
   const measured = Object.entries(held_out).map(([key, value]) => `${key} ${value.toFixed(4)}`);
-  return `${stage} ${method} seed ${seed} learningRate ${config.learningRate}: ${measured.join('  ')}  (${seconds.toFixed(0)} s)`;
+  const rate = config.learningRate === undefined ? '' : ` learningRate ${config.learningRate}`;
+  return `${stage} ${method} seed ${seed}${rate}: ${measured.join('  ')}  (${seconds.toFixed(0)} s)`;
 }
 
 function requireMethods({ methods, experiment }: Sweep, names: readonly string[]): void {
