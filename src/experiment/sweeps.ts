@@ -107,9 +107,9 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
   },
   uuid: {
     experiment: 'uuid',
-    examples: 61_440, // 120 steps of 512
+    examples: 30_720, // 60 steps of 512
     tuningExamples: 12_288,
-    every: 6_144,
+    every: 3_072,
     seeds: [0, 1, 2],
     config: { prompts: 64, rollouts: 8 },
     methods: outputMethods({

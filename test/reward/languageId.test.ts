@@ -9,12 +9,12 @@ const texts = LANGUAGES.map((language) => runningText(randomStream(1, language),
 const tokenizer = characterTokenizer(texts.join(''));
 
 describe('the language reward', () => {
-  it.each(LANGUAGES.slice(1))('is highest for text in %s, and 0 where there is nothing to go by', async (language) => {
+  it.each(LANGUAGES.slice(1))('is above 0 for text in %s alone, and 0 where there is nothing to go by', async (language) => {
     const score = languageScore(tokenizer, language);
     const values = [...(await score([...texts.map(tokenizer.encode), []]))];
     const own = LANGUAGES.indexOf(language);
-    expect(values[own]).toBeGreaterThan(0.3);
-    expect(Math.max(...values.filter((_, i) => i !== own))).toBeLessThan(values[own]);
+    expect(values[own]).toBeGreaterThan(0.02);
+    for (const [i, value] of values.slice(0, LANGUAGES.length).entries()) if (i !== own) expect(value).toBeLessThan(-0.02);
     expect(values[LANGUAGES.length]).toBe(0);
   });
 });
