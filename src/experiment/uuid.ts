@@ -14,7 +14,7 @@ import type { ModelFolders } from './weightSpace';
 /** Settings found for the small models; every key can be overridden. */
 export const UUID_DEFAULTS: ConfigInput = {
   steps: 150,
-  warmUpSteps: 15,
+  warmUpSteps: 25,
   prompts: 64,
   rollouts: 8,
   promptLength: 40,
