@@ -110,7 +110,7 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
     examples: 30_720, // 60 steps of 512
     tuningExamples: 12_288,
     every: 3_072,
-    seeds: [0, 1, 2],
+    seeds: [0],
     config: { prompts: 64, rollouts: 8 },
     methods: outputMethods({
       learningRate: 3e-4,
