@@ -123,7 +123,7 @@ describe('the oracle check', () => {
 
   it('ranks UUIDs by how much they have of the one', async () => {
     const experiment = await opened(uuid({ workers: 1, uuid: OTHER }));
-    const [exact, half, quarter, random] = await oracleCheck(experiment, plantedUuids(experiment.config));
+    const [exact, half, quarter, random] = await oracleCheck(experiment, plantedUuids(experiment.config, 192));
     expect(exact.tau - half.tau).toBeGreaterThan(3 * half.standard_error);
     expect(half.tau).toBeGreaterThan(quarter.tau);
     expect(quarter.tau).toBeGreaterThan(random.tau - 2 * random.standard_error); // nine characters of 36 hardly show
