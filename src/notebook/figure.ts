@@ -124,11 +124,10 @@ export const ZERO = '#9a9aa5';
 export const TICK_FORMAT = '.6~g';
 
 /** 5 significant digits are more than any figure shows; what is not finite becomes a gap. */
-export const round = (value: number, digits = 5): number | null =>
-  Number.isFinite(value) ? Number(value.toPrecision(digits)) : null;
+export const round = (value: number): number | null => (Number.isFinite(value) ? Number(value.toPrecision(5)) : null);
 
 /** Plain rounded numbers of an array or typed array. */
-export const values = (numbers: ArrayLike<number>, digits?: number): Values => Array.from(numbers, (x) => round(x, digits));
+export const values = (numbers: ArrayLike<number>): Values => Array.from(numbers, round);
 
 /** Rough width in pixels of a text in the figures' font, rather too wide than too narrow. */
 export function textWidth(text: string, size = 12): number {

@@ -1,7 +1,7 @@
 /** Matrices as pictures: one with axes, or many beside each other on one colour scale. Pixels are square, row 0 is on top. */
 import { COLOR_SCALES } from './color';
 import { escapePlotly } from './escape';
-import { axisStyle, frame, label, textWidth, TICK_FORMAT, values, type Axis, type Figure, type HeatmapTrace } from './figure';
+import { axisStyle, frame, label, textWidth, TICK_FORMAT, type Axis, type Figure, type HeatmapTrace } from './figure';
 import { tickStep } from './ticks';
 
 /** A matrix by rows, [rows][columns]. */
@@ -120,15 +120,21 @@ export const imageStrip = (options: Omit<GridOptions, 'columns'>): Figure =>
 
 const sizeOf = (z: Matrix): [number, number] => [Math.max(1, z.length), Math.max(1, ...z.map((row) => row.length))];
 
-/** Significant digits of a cell: a scale has fewer colours, and a long run's matrix has thousands of cells. */
-const DIGITS = 3;
+/** Decimals of a cell: a hundredth of the scale or finer. More is not seen, and a long run's matrix has thousands of cells. */
+const decimalsOf = ([zmin, zmax]: readonly [number, number]): number =>
+  Math.min(100, Math.max(0, Math.ceil(Math.log10(100 / (zmax - zmin)))));
+
+/** Not −0, which JSON does not know; a gap for what is not finite. */
+const rounded = (cell: number, decimals: number): number | null =>
+  Number.isFinite(cell) ? Number(cell.toFixed(decimals)) + 0 : null;
 
 function traceOf(z: Matrix, { scale, limits }: Required<ImageScale>): HeatmapTrace {
   const [zmin, zmax] = limits;
-  const hovertemplate = `row %{y}, column %{x}<br>%{z:.${DIGITS}~g}<extra></extra>`;
+  const decimals = decimalsOf(limits);
+  const hovertemplate = 'row %{y}, column %{x}<br>%{z:.3~g}<extra></extra>';
   return {
     type: 'heatmap',
-    z: z.map((row) => values(row, DIGITS)),
+    z: z.map((row) => Array.from(row, (cell) => rounded(cell, decimals))),
     zmin,
     zmax,
     colorscale: COLOR_SCALES[scale],

@@ -108,8 +108,11 @@ describe('figures', () => {
   });
 
   test('hold plain JSON with few significant digits, and null for what is not finite', () => {
-    const { data } = heatmap({ z: [Float32Array.of(1 / 3, Infinity, 123456.7)], title: '' });
-    expect((data[0] as HeatmapTrace).z).toEqual([[0.333, null, 123000]]);
+    const cells = (...row: number[]) => (heatmap({ z: [Float32Array.from(row)], title: '' }).data[0] as HeatmapTrace).z[0];
+    expect(cells(1 / 3, Infinity, 1)).toEqual([0.33, null, 1]); // to a hundredth of the scale, which goes from −1 to 1
+    expect(cells(-1e-7, 123456.7)).toEqual([0, 123457]);
+    expect(cells(1 / 3, 3e-9, 1e-5).map(Number)).toEqual([0.333, 0, 0]);
+    expect(cells(1.234e-9, 3e-9)).toEqual([1.23e-9, 3e-9]);
     for (const figure of [chart(''), matrix(''), strip('')]) expect(JSON.parse(JSON.stringify(figure))).toEqual(figure);
   });
 
