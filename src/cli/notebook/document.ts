@@ -1,7 +1,7 @@
 /**
  * Notebook files: nbformat 4.5 JSON, papermill's `parameters` convention, and a hash that ties outputs to sources.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { scriptJson } from '../../notebook/escape';
@@ -50,13 +50,14 @@ export function readNotebook(file: string): Notebook {
   return notebook;
 }
 
-const NUMBER = String.raw`(?:-?[\d.eE+-]+|null)`;
-/** An array of numbers as JSON.stringify indents it; strings hold no line breaks. */
-const NUMBERS = new RegExp(String.raw`\[\n\s*(${NUMBER}(?:,\n\s*${NUMBER})*)\n\s*\]`, 'g');
-
-/** JSON with indent 1, but the numbers of a figure in one line: they are most of a notebook. */
-const notebookText = (notebook: object): string =>
-  JSON.stringify(notebook, null, 1).replace(NUMBERS, (_, numbers: string) => `[${numbers.replace(/\n\s*/g, '')}]`) + '\n';
+/** JSON with indent 1, but every figure in one line: its numbers are most of a notebook. */
+function notebookText(notebook: object): string {
+  const [mark, figures] = [randomUUID(), [] as string[]];
+  const marked = (key: string, value: unknown): unknown =>
+    key.startsWith('application/vnd.plotly') ? `${mark} ${figures.push(JSON.stringify(value)) - 1}` : value;
+  const text = JSON.stringify(notebook, marked, 1);
+  return text.replace(new RegExp(`"${mark} (\\d+)"`, 'g'), (_, i: string) => figures[Number(i)]) + '\n';
+}
 
 /** Writes a notebook as Jupyter does (one line a line, indent 1), stamped with the hash of its sources. */
 export function writeNotebook(file: string, notebook: Notebook): void {
