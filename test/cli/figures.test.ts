@@ -10,7 +10,7 @@ import { createRun, type RunRecord } from '../../src/experiment/runFolder';
 
 vi.mock('../../src/experiment/sweeps', () => {
   const config = { prompts: 4, rollouts: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
-  const methods = ['a', 'b'].map((name) => ({ name, config: {}, learningRates: [1e-3] }));
+  const methods = ['a', 'b'].map((name) => ({ name, config: {}, learningRates: [1e-3, 2e-3] }));
   const sizes = { examples: 8, tuningExamples: 8, every: 8 };
   return { SWEEPS: { 'sixty-seven': { experiment: 'sixty-seven', ...sizes, seeds: [0, 1], config, methods } } };
 });
@@ -35,24 +35,25 @@ const names = (): string[] => readResults(out).map(({ stage, method, seed }: Res
 describe('dpg figures', () => {
   it('writes a row a run, and goes on where it was stopped', async () => {
     expect(await figures('sixty-seven', '--tune')).toBe(0);
-    expect(names()).toEqual(['tuning a 100', 'tuning b 100']);
+    const tuned = ['tuning a 100', 'tuning a 100', 'tuning b 100', 'tuning b 100'];
+    expect(names()).toEqual(tuned);
     await figures('sixty-seven', '--only', 'b', '--seeds', '5');
-    expect(names()).toEqual(['tuning a 100', 'tuning b 100', 'reported b 5']);
+    expect(names()).toEqual([...tuned, 'reported b 5']);
     await figures('sixty-seven');
-    expect(names().slice(3)).toEqual(['reported a 0', 'reported a 1', 'reported b 0', 'reported b 1']);
-    expect(printed).toHaveLength(7);
-    expect(printed[2]).toMatch(/^reported b seed 5 learningRate 0\.001: phi -\d\.\d+ {2}pixel_accuracy [\d.]+ {2}words/);
+    expect(names().slice(5)).toEqual(['reported a 0', 'reported a 1', 'reported b 0', 'reported b 1']);
+    expect(printed).toHaveLength(9);
+    expect(printed[4]).toMatch(/^reported b seed 5 learningRate 0\.00[12]: phi -\d\.\d+ {2}pixel_accuracy [\d.]+ {2}words/);
   });
 
   it('does nothing twice unless forced', async () => {
     await figures('sixty-seven', '--only', 'a', '--seeds', '0');
     const before = fs.readFileSync(out, 'utf8');
     await figures('sixty-seven', '--only', 'a', '--seeds', '0');
-    expect(printed).toHaveLength(2);
+    expect(printed).toHaveLength(3);
     expect(fs.readFileSync(out, 'utf8')).toBe(before);
     await figures('sixty-seven', '--only', 'a', '--seeds', '0', '--force');
-    expect(printed).toHaveLength(4);
-    expect(names()).toEqual(['tuning a 100', 'reported a 0']);
+    expect(printed).toHaveLength(6);
+    expect(names()).toEqual(['tuning a 100', 'tuning a 100', 'reported a 0']);
   });
 
   it('adds a row from a run folder, of any experiment', async () => {
