@@ -34,7 +34,7 @@ export const UUID_DEFAULTS: ConfigInput = {
 };
 
 /** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which many see hardly anything; characters come after. */
-const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0 } as const;
+const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0, klCoef: 0 } as const;
 
 /** What a UUID is written with. */
 export const UUID_CHARACTERS = '0123456789abcdef-';

@@ -9,7 +9,8 @@
  * accumulation steps, so their sgd learning rate, eps and epsRoot have to be converted.)
  */
 import * as tf from '@tensorflow/tfjs';
-import { cloneParams, disposeParams, mapParams, zerosLikeParams, type Params } from '../tensor/params';
+import { cloneParams, disposeParams, mapParams, mapTrees, zerosLikeParams, type Params } from '../tensor/params';
+import { adjointLeaf, updateLeaf, type AdamwSettings } from './adamw';
 
 /** Parameters and the moments that an optimizer keeps of their gradients. The adjoint of a state has the same shape. */
 export interface TrainingState {
@@ -78,51 +79,24 @@ export interface AdamwOptions {
   weightDecay?: number;
 }
 
-type AdamwSettings = Required<AdamwOptions>;
-
-/** c1, c2: how much of the moments the zeros they started from still take. */
-const corrections = ({ b1, b2 }: AdamwSettings, step: number): [number, number] => [1 - b1 ** step, 1 - b2 ** step];
-
 function adamwUpdate(settings: AdamwSettings, { params, moments, step }: TrainingState, gradient: Params): TrainingState {
-  const { learningRate, b1, b2, eps, epsRoot, weightDecay } = settings;
-  const [c1, c2] = corrections(settings, step + 1);
-  const m = mapParams((_, m, g) => tf.add(tf.mul(m, b1), tf.mul(g, 1 - b1)), moments.m, gradient);
-  const v = mapParams((_, v, g) => tf.add(tf.mul(v, b2), tf.mul(tf.square(g), 1 - b2)), moments.v, gradient);
-  const move = (_: string, p: tf.Tensor, m: tf.Tensor, v: tf.Tensor): tf.Tensor => {
-    const denominator = tf.add(tf.sqrt(tf.add(tf.mul(v, 1 / c2), epsRoot)), eps);
-    return tf.sub(tf.mul(p, 1 - learningRate * weightDecay), tf.mul(tf.div(m, denominator), learningRate / c1));
-  };
-  return { params: mapParams(move, params, m, v), moments: { m, v }, step: step + 1 };
+  const { p, m, v } = mapTrees(params, (name, p) =>
+    updateLeaf(settings, step + 1, { p, m: moments.m[name], v: moments.v[name] }, gradient[name]),
+  );
+  return { params: p, moments: { m, v }, step: step + 1 };
 }
 
-/**
- * With s = √(v/c2 + epsRoot), all elementwise, m and v after the update:
- *
- *     m̃ = m̄ − lr·φ̄ / (c1·(s + eps))
- *     ṽ = v̄ + lr·φ̄·(m/c1) / ((s + eps)²·2s·c2)
- *     ḡ = (1−b1)·m̃ + 2(1−b2)·g·ṽ      φ̄ ← φ̄·(1 − lr·weightDecay)      m̄ ← b1·m̃      v̄ ← b2·ṽ
- */
 function adamwAdjoint(
   settings: AdamwSettings,
-  after: TrainingState,
+  { moments, step }: TrainingState,
   gradient: Params,
   adjoint: TrainingState,
 ): ReturnType<Optimizer['adjoint']> {
-  const { learningRate, b1, b2, eps, epsRoot, weightDecay } = settings;
-  const [c1, c2] = corrections(settings, after.step);
-  const { m, v } = after.moments;
-  const s = mapParams((_, v) => tf.sqrt(tf.add(tf.mul(v, 1 / c2), epsRoot)), v);
-  const pullM = (_: string, mBar: tf.Tensor, pBar: tf.Tensor, s: tf.Tensor): tf.Tensor =>
-    tf.sub(mBar, tf.div(tf.mul(pBar, learningRate / c1), tf.add(s, eps)));
-  const pullV = (_: string, vBar: tf.Tensor, pBar: tf.Tensor, m: tf.Tensor, s: tf.Tensor): tf.Tensor =>
-    tf.add(vBar, tf.div(tf.mul(tf.mul(pBar, m), learningRate / (2 * c1 * c2)), tf.mul(tf.square(tf.add(s, eps)), s)));
-  const mBar = mapParams(pullM, adjoint.moments.m, adjoint.params, s);
-  const vBar = mapParams(pullV, adjoint.moments.v, adjoint.params, m, s);
-  const gBar = mapParams((_, m, v, g) => tf.add(tf.mul(m, 1 - b1), tf.mul(tf.mul(g, v), 2 * (1 - b2))), mBar, vBar, gradient);
-  const params = mapParams((_, p) => tf.mul(p, 1 - learningRate * weightDecay), adjoint.params);
-  const moments = { m: mapParams((_, x) => tf.mul(x, b1), mBar), v: mapParams((_, x) => tf.mul(x, b2), vBar) };
-  disposeParams(s, mBar, vBar);
-  return { gradient: gBar, before: { params, moments, step: after.step - 1 } };
+  const { g, p, m, v } = mapTrees(gradient, (name, g) => {
+    const bar = { p: adjoint.params[name], m: adjoint.moments.m[name], v: adjoint.moments.v[name] };
+    return adjointLeaf(settings, step, { m: moments.m[name], v: moments.v[name] }, g, bar);
+  });
+  return { gradient: g, before: { params: p, moments: { m, v }, step: step - 1 } };
 }
 
 /** Adam with decoupled weight decay. @throws RangeError for settings out of range */

@@ -13,6 +13,19 @@ export function mapParams(f: (name: string, ...leaves: tf.Tensor[]) => tf.Tensor
   );
 }
 
+/** Several trees at once, those that f(name, leaf) gives a leaf of; intermediate tensors are disposed. */
+export function mapTrees<Tree extends string>(
+  params: Params,
+  f: (name: string, leaf: tf.Tensor) => Readonly<Record<Tree, tf.Tensor>>,
+): Record<Tree, Params> {
+  return tf.tidy(() => {
+    const trees: Record<string, Params> = {};
+    for (const [name, leaf] of Object.entries(params))
+      for (const [tree, result] of Object.entries<tf.Tensor>(f(name, leaf))) (trees[tree] ??= {})[name] = result;
+    return trees as Record<Tree, Params>;
+  });
+}
+
 /** A copy with its own lifetime (tfjs shares the data until one of them is disposed). */
 export const cloneParams = (params: Params): Params => mapParams((_, x) => x.clone(), params);
 

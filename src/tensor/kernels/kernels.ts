@@ -71,6 +71,18 @@ export interface Kernels {
       ...[clip: N, klCoef: N, entropyCoef: N, weight: N, logProbs: P, entropies: P, kls: P, clips: P],
     ]
   ): void;
+  adamwUpdate(
+    ...a: [
+      ...[n: N, p: P, m: P, v: P, g: P, pOut: P, mOut: P, vOut: P],
+      ...[b1: N, m1: N, b2: N, v1: N, perC2: N, epsRoot: N, eps: N, rate: N, keep: N],
+    ]
+  ): void;
+  adamwAdjoint(
+    ...a: [
+      ...[n: N, m: P, v: P, g: P, pBar: P, mBar: P, vBar: P, gOut: P, pOut: P, mOut: P, vOut: P],
+      ...[b1: N, m1: N, b2: N, v2: N, perC2: N, epsRoot: N, eps: N, rate: N, keep: N, half: N],
+    ]
+  ): void;
   sampleTokens(rows: N, vocab: N, logits: P, scale: N, uniforms: P, ids: P, logProbs: P): void;
 }
 

@@ -15,4 +15,5 @@ export {
 } from './attention';
 export { crossEntropyBackward, crossEntropyForward, crossEntropyTangent, crossEntropyTangentBackward } from './crossEntropy';
 export { policyBackward } from './policy';
+export { adamwAdjoint, adamwUpdate } from './adamw';
 export { sampleTokens } from './sample';

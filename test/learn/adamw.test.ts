@@ -1,0 +1,50 @@
+/** adamw's kernels on `wasm` against its tfjs ops: the same bits. (The ops are tested against float64 in optimizer.test.ts.) */
+import * as tf from '@tensorflow/tfjs';
+import { beforeAll, expect, it, vi } from 'vitest';
+import { adjointLeaf, updateLeaf } from '../../src/learn/adamw';
+import { installWasmKernels } from '../../src/tensor/kernels/wasmBackend';
+import { randomStream } from '../../src/tensor/random';
+import { useBackend } from '../support/backend';
+
+const settings = { learningRate: 5e-3, b1: 0.9, b2: 0.95, eps: 1e-8, epsRoot: 1e-5, weightDecay: 1e-2 };
+const random = randomStream(3, 'adamw');
+const normal = (shape: number[], scale: number) =>
+  tf.tensor(
+    Array.from({ length: tf.util.sizeFromShape(shape) }, () => scale * random.normal()),
+    shape,
+  );
+
+beforeAll(async () => {
+  await useBackend('wasm');
+  installWasmKernels();
+});
+
+/** The result of `f` where the backend lacks adamw's kernels. */
+function withoutKernels<R>(f: () => R): R {
+  const kernels = ['AdamwUpdate', 'AdamwAdjoint'].map((name) => tf.getKernel(name, 'wasm'));
+  for (const { kernelName } of kernels) tf.unregisterKernel(kernelName, 'wasm');
+  const result = f();
+  kernels.forEach(tf.registerKernel);
+  return result;
+}
+
+/** The values of every result, and which kernels were called. */
+function valuesOf(compute: () => object): { values: Record<string, Float32Array>; kernels: string[] } {
+  const run = vi.spyOn(tf.engine(), 'runKernel');
+  const results = Object.entries(compute() as Record<string, tf.Tensor>);
+  const kernels = run.mock.calls.map(([name]) => name);
+  run.mockRestore();
+  return { values: Object.fromEntries(results.map(([key, x]) => [key, x.dataSync<'float32'>()])), kernels };
+}
+
+it.each([[[1]], [[7]], [[64, 3]], [[33, 31]]])('update and adjoint of %j', (shape) => {
+  const [p, m, g, pBar, mBar, vBar] = [1, 0.01, 0.01, 1, 1, 1].map((scale) => normal(shape, scale));
+  const v = tf.square(normal(shape, 0.01));
+  const update = () => updateLeaf(settings, 3, { p, m, v }, g);
+  const adjoint = () => adjointLeaf(settings, 3, { m, v }, g, { p: pBar, m: mBar, v: vBar });
+  const fused = [update, adjoint].map(valuesOf);
+  expect(fused.map(({ kernels }) => kernels)).toEqual([['AdamwUpdate'], ['AdamwAdjoint']]);
+  const plain = withoutKernels(() => [update, adjoint].map(valuesOf));
+  expect(plain[0].kernels.length).toBeGreaterThan(10);
+  expect(fused.map(({ values }) => values)).toEqual(plain.map(({ values }) => values));
+});
