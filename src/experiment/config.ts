@@ -81,7 +81,6 @@ export const configSchema = z.strictObject({
   minibatch: key(whole(1, 1_000_000).default(128), 'Rollouts per optimizer step of the generator', '32 prompts × 4'),
   clip: key(z.number().gt(0).max(10).default(0.2), 'ε of the clipped ratio', '0.2'),
   klCoef: key(z.number().min(0).max(100).default(0), 'Weight of KL(π ‖ initial generator)', '0'),
-  finalKl: key(z.number().min(0).max(1).default(1), 'Share of it that is left at the last step (linear)', '1'),
   entropyCoef: key(z.number().min(0).max(10).default(0.02), 'Weight of the entropy bonus', '0'),
   finalEntropy: key(z.number().min(0).max(1).default(1), 'Share of it that is left at the last step (linear)', '1'),
   maxGradientNorm: key(z.number().gt(0).max(1e6).default(1), 'Generator’s gradient is shortened to it', '1'),

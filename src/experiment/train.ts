@@ -107,11 +107,9 @@ const linear = (end: number, progress: number): number => 1 - (1 - end) * progre
 /** The experiment as one step sees it. */
 function experimentAt(experiment: Experiment, step: number): Experiment {
   const { config, configAt, objective, objectiveAt } = experiment;
-  const { entropyCoef, finalEntropy, klCoef, finalKl, ...rest } = configAt?.(step) ?? config;
-  const progress = step / config.steps;
-  const entropy = { entropyCoef: entropyCoef * linear(finalEntropy, progress), finalEntropy };
-  const kl = { klCoef: klCoef * linear(finalKl, progress), finalKl };
-  return { ...experiment, config: { ...rest, ...entropy, ...kl }, objective: objectiveAt?.(step) ?? objective };
+  const { entropyCoef, finalEntropy, steps, ...rest } = configAt?.(step) ?? config;
+  const falling = { entropyCoef: entropyCoef * linear(finalEntropy, step / steps), finalEntropy, steps };
+  return { ...experiment, config: { ...rest, ...falling }, objective: objectiveAt?.(step) ?? objective };
 }
 
 /** The generator's Adam; its learning rate falls linearly to `finalLearningRate` × `learningRate` at the last step. */

@@ -13,7 +13,7 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const UUID_DEFAULTS: ConfigInput = {
-  steps: 150,
+  steps: 180,
   warmUpSteps: 25,
   prompts: 64,
   rollouts: 8,
@@ -28,13 +28,13 @@ export const UUID_DEFAULTS: ConfigInput = {
   advantageClip: 4,
   learningRate: 3e-4,
   finalLearningRate: 0.2,
-  entropyCoef: 0.06,
-  finalEntropy: 0.1,
+  entropyCoef: 0.3,
+  finalEntropy: 0.02,
   heldOutExamples: 512,
 };
 
 /** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which many see hardly anything; characters come after. */
-const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0, klCoef: 0 } as const;
+const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0 } as const;
 
 /** What a UUID is written with. */
 export const UUID_CHARACTERS = '0123456789abcdef-';
