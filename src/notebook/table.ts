@@ -1,4 +1,4 @@
-/** Tables: danfojs data frames or plain rows, with numbers aligned at the right and all text escaped. */
+/** Tables: danfojs data frames or plain rows, with numbers aligned at the point and all text escaped. */
 import { NO_TEX, output } from './display';
 import { escapeHtml, printable } from './escape';
 
@@ -22,7 +22,11 @@ type Row = Readonly<Record<string, unknown>>;
 export function table(frame: Frame | readonly Row[], { caption = '', digits = 4 }: TableOptions = {}): void {
   const { head, rows, index } = contents(frame);
   const numeric = head.map((_, column) => rows.every((row) => row[column] == null || typeof row[column] === 'number'));
-  const cells = rows.map((row) => head.map((_, column) => formatCell(row[column], digits)));
+  const columns = head.map((_, column) => {
+    const texts = rows.map((row) => formatCell(row[column], digits));
+    return numeric[column] ? alignPoints(texts) : texts;
+  });
+  const cells = rows.map((_, i) => columns.map((texts) => texts[i]));
   output().show({
     'text/html': html({ head, index, cells, numeric, caption }),
     'text/plain': plain({
@@ -49,6 +53,19 @@ function formatCell(value: unknown, digits: number): string {
   if (typeof value === 'string') return value;
   if (typeof value !== 'number') return JSON.stringify(value);
   return (Number.isInteger(value) ? String(value) : String(Number(value.toPrecision(digits)))).replace('-', '\u2212');
+}
+
+/** Spaces as wide as a digit and a point, which HTML does not collapse. */
+const [DIGIT_SPACE, POINT_SPACE] = ['\u2007', '\u2008'];
+
+/** Fills the numbers of a column up at their ends, so that aligned at the right they have their points in one line. */
+function alignPoints(numbers: readonly string[]): string[] {
+  const ends = numbers.map((text) => /([.e].*)?$/.exec(text)![0].length);
+  const longest = Math.max(...ends);
+  return numbers.map((text, i) => {
+    const point = ends[i] === 0 && longest > 0 ? POINT_SPACE : '';
+    return text + point + DIGIT_SPACE.repeat(longest - ends[i] - point.length);
+  });
 }
 
 interface Contents {

@@ -94,7 +94,7 @@ describe('a figure', () => {
 });
 
 describe('a table', () => {
-  test('aligns numbers at the right and rounds them', () => {
+  test('aligns numbers at the point and rounds them', () => {
     table(
       [
         { name: 'a', value: 1 / 3, n: 10 },
@@ -102,7 +102,7 @@ describe('a table', () => {
       ],
       { caption: 'Rows' },
     );
-    expect(sent[0].data['text/plain']).toBe('Rows\nname   value   n\na     0.3333  10\nbb        −2');
+    expect(sent[0].data['text/plain']).toBe('Rows\nname    value   n\na      0.3333  10\nbb    −2');
     expect(sent[0].data['text/html'].match(/<td style="text-align:right/g)).toHaveLength(4);
   });
 
