@@ -111,7 +111,7 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
     tuningExamples: 12_288,
     every: 3_072,
     seeds: [0],
-    config: { prompts: 64, rollouts: 8, finalInnerLearningRate: 1, entropyCoef: 0.06, finalEntropy: 0.1 }, // more entropy delays a run as short as this
+    config: { prompts: 64, rollouts: 8, entropyCoef: 0.06, finalEntropy: 0.1 }, // more entropy delays a run as short as this
     methods: outputMethods({
       learningRate: 3e-4,
       sgd: 0.158,

@@ -13,7 +13,7 @@ import type { ModelFolders } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const UUID_DEFAULTS: ConfigInput = {
-  steps: 150,
+  steps: 180,
   warmUpSteps: 25,
   prompts: 64,
   rollouts: 8,
@@ -21,7 +21,6 @@ export const UUID_DEFAULTS: ConfigInput = {
   maxNewTokens: 40,
   innerSteps: 64,
   innerLearningRate: 5e-4,
-  finalInnerLearningRate: 0.3, // what nearly all texts have, a strong fine-tuning learns from a part of them, and pays the others as well
   epsRoot: 1e-5,
   credit: 'both',
   discount: 0,
