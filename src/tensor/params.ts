@@ -13,7 +13,7 @@ export function mapParams(f: (name: string, ...leaves: tf.Tensor[]) => tf.Tensor
   );
 }
 
-/** Several trees at once, those that f(name, leaf) gives a leaf of; intermediate tensors are disposed. */
+/** Several trees at once, those that f(name, leaf) gives a leaf of; intermediate tensors are disposed leaf by leaf. */
 export function mapTrees<Tree extends string>(
   params: Params,
   f: (name: string, leaf: tf.Tensor) => Readonly<Record<Tree, tf.Tensor>>,
@@ -21,7 +21,7 @@ export function mapTrees<Tree extends string>(
   return tf.tidy(() => {
     const trees: Record<string, Params> = {};
     for (const [name, leaf] of Object.entries(params))
-      for (const [tree, result] of Object.entries<tf.Tensor>(f(name, leaf))) (trees[tree] ??= {})[name] = result;
+      for (const [tree, result] of Object.entries(tf.tidy(() => f(name, leaf)))) (trees[tree] ??= {})[name] = result as tf.Tensor;
     return trees as Record<Tree, Params>;
   });
 }
