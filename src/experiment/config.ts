@@ -45,6 +45,11 @@ export const configSchema = z.strictObject({
     'adamw; sgd as ablation',
   ),
   innerLearningRate: key(z.number().gt(0).max(10).default(1e-3), 'Its learning rate', '5e-6'),
+  initialInnerLearningRate: key(
+    z.number().gt(0).max(1).default(1),
+    'Share of it in the first GRPO step, rising linearly to all of it',
+    '1',
+  ),
   innerSteps: key(whole(1, 100_000).default(1), 'T: its steps per data set', '1 / 8 / 96'),
   b1: key(z.number().min(0).lt(1).default(0.9), 'adamw: decay of the first moment', '0.9'),
   b2: key(z.number().min(0).lt(1).default(0.95), 'adamw: decay of the second moment', '0.95'),

@@ -107,14 +107,14 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
   },
   uuid: {
     experiment: 'uuid',
-    examples: 30_720, // 60 steps of 512
-    tuningExamples: 12_288,
-    every: 3_072,
+    examples: 92_160, // 180 steps of 512
+    tuningExamples: 18_432,
+    every: 9_216,
     seeds: [0],
-    config: { prompts: 64, rollouts: 8, entropyCoef: 0.06, finalEntropy: 0.1 }, // more entropy delays a run as short as this
+    config: { prompts: 64, rollouts: 8 },
     methods: outputMethods({
       learningRate: 3e-4,
-      sgd: 0.158,
+      sgd: 0.316,
       rewards: ['naive', 'levenshtein'],
       ablations: { 'example-credit': { credit: 'example' }, 'token-credit': { credit: 'token' } },
     }),

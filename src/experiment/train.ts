@@ -107,9 +107,13 @@ const linear = (end: number, progress: number): number => 1 - (1 - end) * progre
 /** The experiment as one step sees it. */
 function experimentAt(experiment: Experiment, step: number): Experiment {
   const { config, configAt, objective, objectiveAt } = experiment;
-  const { entropyCoef, finalEntropy, steps, ...rest } = configAt?.(step) ?? config;
-  const falling = { entropyCoef: entropyCoef * linear(finalEntropy, step / steps), finalEntropy, steps };
-  return { ...experiment, config: { ...rest, ...falling }, objective: objectiveAt?.(step) ?? objective };
+  const current = configAt?.(step) ?? config;
+  const progress = step / config.steps;
+  const scheduled = {
+    innerLearningRate: current.innerLearningRate * linear(config.initialInnerLearningRate, 1 - progress),
+    entropyCoef: current.entropyCoef * linear(config.finalEntropy, progress),
+  };
+  return { ...experiment, config: { ...current, ...scheduled }, objective: objectiveAt?.(step) ?? objective };
 }
 
 /** The generator's Adam; its learning rate falls linearly to `finalLearningRate` × `learningRate` at the last step. */

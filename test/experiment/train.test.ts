@@ -62,14 +62,21 @@ it('adds the advantages of responses and of tokens where credit is both', async 
   );
 });
 
-it('lets the entropy bonus fall linearly to its final share', async () => {
-  const falling = await run(tinyExperiment({ steps: 2, entropyCoef: 0.2, finalEntropy: 0.5 }));
-  const first = await run(tinyExperiment({ steps: 2, entropyCoef: 0.2 }), undefined, 1);
-  const experiment = tinyExperiment({ steps: 2, entropyCoef: 0.15 });
-  const state = startTraining(tinyExperiment({ steps: 2, entropyCoef: 0.2 }));
-  await run(tinyExperiment({ steps: 2, entropyCoef: 0.2 }), state, 1);
-  const second = await run(experiment, state);
-  expect(rowsOf(falling)).toEqual(rowsOf([...first, ...second]));
+it.each([
+  ['entropyCoef falls', { entropyCoef: 0.2, finalEntropy: 0.5 }, { entropyCoef: 0.2 }, { entropyCoef: 0.15 }],
+  [
+    'innerLearningRate rises',
+    { innerLearningRate: 0.02, initialInnerLearningRate: 0.5 },
+    { innerLearningRate: 0.01 },
+    { innerLearningRate: 0.015 },
+  ],
+])('%s linearly along the run', async (_, scheduled, atFirst, halfway) => {
+  const make = (config: ConfigInput) => tinyExperiment({ steps: 2, ...config });
+  const state = startTraining(make(atFirst));
+  const first = await run(make(atFirst), state, 1);
+  const second = await run(make(halfway), state);
+  expect(rowsOf(await run(make(scheduled)))).toEqual(rowsOf([...first, ...second]));
+  expect(rowsOf(await run(make(atFirst)))).not.toEqual(rowsOf([...first, ...second]));
 });
 
 describe.each(Object.entries(variants))('the loop, %s', (_, variant) => {
