@@ -55,11 +55,16 @@ export interface ComparisonOptions {
 
 const seedsOf = (rows: readonly ResultRow[], method: string): number[] => reportedRuns(rows, method).map(({ seed }) => seed);
 
-/** "seeds 0, 1, 2", or how many each method has where they differ. */
+const severalSeeds = (rows: readonly ResultRow[], methods: readonly string[]): boolean =>
+  methods.some((method) => seedsOf(rows, method).length > 1);
+
+/** Which runs lines and bands are made of; seeds by method where they differ. */
 function describeSeeds(rows: readonly ResultRow[], methods: readonly string[]): string {
   const lists = methods.map((method) => seedsOf(rows, method).join(', '));
-  if (new Set(lists).size === 1) return `seeds ${lists[0]}`;
-  return methods.map((method, i) => `${methodLabel(method)}: ${lists[i]}`).join('; ');
+  const same = new Set(lists).size === 1;
+  if (same && !severalSeeds(rows, methods)) return `One run each, seed ${lists[0]}.`;
+  const seeds = same ? `seeds ${lists[0]}` : methods.map((method, i) => `${methodLabel(method)}: ${lists[i]}`).join('; ');
+  return `Lines: mean; bands: lowest to highest of ${seeds}.`;
 }
 
 /** One curve per method over the synthetic examples seen; the band reaches from the lowest to the highest seed. */
@@ -74,7 +79,7 @@ export function comparisonChart(rows: readonly ResultRow[], options: ComparisonO
       band: { lower: points.map(({ low }) => low), upper: points.map(({ high }) => high) },
     };
   });
-  const caption = `Lines: mean; bands: lowest to highest of ${describeSeeds(rows, methods)}. ${note}`;
+  const caption = `${describeSeeds(rows, methods)} ${note}`;
   return lineChart({ series, title, xTitle: 'synthetic examples seen', yTitle, yRange, caption });
 }
 
@@ -86,7 +91,7 @@ const number = (value: number): string => String(Number(value.toPrecision(Math.a
 const range = ({ low, high }: Spread): string => `${number(low)} … ${number(high)}`;
 
 /**
- * The held-out results of methods as rows of a table: mean and range over the seeds.
+ * The held-out results of methods as rows of a table: mean, and range over the seeds where there are several.
  * @param measures - keys of `held_out` with their column titles
  */
 export function comparisonTable(
@@ -94,12 +99,13 @@ export function comparisonTable(
   measures: Readonly<Record<string, string>>,
   methods: readonly string[] = reportedMethods(rows),
 ): TableRow[] {
+  const several = severalSeeds(rows, methods);
   return methods.map((method) => {
     const runs = reportedRuns(rows, method);
     const row: TableRow = { method: methodLabel(method), seeds: runs.length };
     for (const [key, title] of Object.entries(measures).filter(([each]) => each in runs[0].held_out)) {
       const spread = heldOutSpread(rows, method, key);
-      Object.assign(row, { [title]: spread.mean, [`${title}, range`]: range(spread) });
+      Object.assign(row, { [title]: spread.mean, ...(several && { [`${title}, range`]: range(spread) }) });
     }
     return row;
   });

@@ -32,6 +32,7 @@ describe('the comparison chart', () => {
       comparisonChart(which, { ...options, note: 'Held out.' }).layout.annotations[0].text.replaceAll('<br>', ' ');
     expect(caption(rows)).toBe('Lines: mean; bands: lowest to highest of seeds 0, 1. Held out.');
     expect(caption([...rows, ...runs('off', -1)])).toContain('naive: 0, 1; sgd: 0, 1; off: 0.');
+    expect(caption([...runs('adamw', -1), ...runs('sgd', -2)])).toBe('One run each, seed 0. Held out.');
   });
 
   it('of no rows is empty', () => {
@@ -43,6 +44,8 @@ describe('tables', () => {
   it('hold mean and range of the measures that there are', () => {
     const table = comparisonTable(rows, { phi: 'Φ', nothing: 'no' }, ['adamw']);
     expect(table).toEqual([{ method: 'adamw', seeds: 2, Φ: -2, 'Φ, range': '−3 … −1' }]);
+    expect(comparisonTable(runs('adamw', -1), { phi: 'Φ' })).toEqual([{ method: 'adamw', seeds: 1, Φ: -1 }]);
+    expect(comparisonTable([...rows, ...runs('off', -1)], { phi: 'Φ' }, ['adamw', 'off'])[1]).toHaveProperty('Φ, range');
   });
 
   it('of tuning say which learning rate won, and whether it lies at the edge', () => {
