@@ -135,6 +135,11 @@ async function* slow(name: string) { for (let i = 0; i < 2; i++) { log.push(name
     const complete = async (code: string) =>
       (await kernel.request('complete_request', { code, cursor_pos: code.length })).matches;
     expect(await complete('dpg.metag')).toEqual(['metagradient', 'metagradientReward']);
-    expect(await complete('dpg.sixtySeven({ inner')).toEqual(['innerLearningRate', 'innerOptimizer', 'innerSteps']);
+    expect(await complete('dpg.sixtySeven({ inner')).toEqual([
+      'innerLearningRate',
+      'innerOptimizer',
+      'innerSteps',
+      'initialInnerLearningRate',
+    ]);
   });
 });
