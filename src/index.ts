@@ -1,6 +1,8 @@
 /**
  * What notebooks import: `import * as dpg from '../dist'`.
  */
+import { loadMathjsFromOneFile } from './notebook/danfo';
+
 export { startBackend, describeBackend } from './tensor/backend';
 export { disposeParams, type Params } from './tensor/params';
 export { randomStream, type RandomStream } from './tensor/random';
@@ -73,3 +75,5 @@ export {
   tuningTable,
 } from './notebook/sweepFigures';
 export { codeImage } from './notebook/qrFigures';
+
+loadMathjsFromOneFile();

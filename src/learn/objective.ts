@@ -2,6 +2,7 @@
  * Φ: any differentiable scalar of the fine-tuned weights; higher is better (paper §3).
  */
 import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs-core/dist/tensor';
 import { disposeParams, type Params } from '../tensor/params';
 
 /**
@@ -9,7 +10,7 @@ import { disposeParams, type Params } from '../tensor/params';
  *
  *     const objective = (params) => tf.neg(tf.norm(params['lm_head.weight']));
  */
-export type TensorObjective = (params: Params) => tf.Tensor;
+export type TensorObjective = (params: Params) => Tensor;
 
 /** A target that brings its own gradient, e.g. the likelihood of an evaluation set through the fused engine. */
 export interface ObjectiveWithGradient {

@@ -2,12 +2,13 @@
  * Parameters: a plain record of tensors under Hugging Face names. Pure functions on such trees; whoever calls owns the result.
  */
 import * as tf from '@tensorflow/tfjs';
+import type { Tensor } from '@tensorflow/tfjs-core/dist/tensor'; // the type alone: notebooks need not check all of tfjs's declarations
 
 /** Parameters, gradients, tangents and optimizer moments: one tensor per name, e.g. `transformer.h.0.attn.c_attn.weight`. */
-export type Params = Record<string, tf.Tensor>;
+export type Params = Record<string, Tensor>;
 
 /** A new tree f(a, b, …), leaf by leaf; intermediate tensors are disposed. */
-export function mapParams(f: (name: string, ...leaves: tf.Tensor[]) => tf.Tensor, first: Params, ...rest: Params[]): Params {
+export function mapParams(f: (name: string, ...leaves: Tensor[]) => Tensor, first: Params, ...rest: Params[]): Params {
   return tf.tidy(() =>
     Object.fromEntries(Object.keys(first).map((name) => [name, f(name, first[name], ...rest.map((tree) => tree[name]))])),
   );
@@ -16,12 +17,12 @@ export function mapParams(f: (name: string, ...leaves: tf.Tensor[]) => tf.Tensor
 /** Several trees at once, those that f(name, leaf) gives a leaf of; intermediate tensors are disposed leaf by leaf. */
 export function mapTrees<Tree extends string>(
   params: Params,
-  f: (name: string, leaf: tf.Tensor) => Readonly<Record<Tree, tf.Tensor>>,
+  f: (name: string, leaf: Tensor) => Readonly<Record<Tree, Tensor>>,
 ): Record<Tree, Params> {
   return tf.tidy(() => {
     const trees: Record<string, Params> = {};
     for (const [name, leaf] of Object.entries(params))
-      for (const [tree, result] of Object.entries(tf.tidy(() => f(name, leaf)))) (trees[tree] ??= {})[name] = result as tf.Tensor;
+      for (const [tree, result] of Object.entries(tf.tidy(() => f(name, leaf)))) (trees[tree] ??= {})[name] = result as Tensor;
     return trees as Record<Tree, Params>;
   });
 }

@@ -10,7 +10,7 @@ let kernel: Kernel;
 beforeAll(async () => {
   build();
   folder = workFolder();
-  fs.symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'junction'); // types of zod
+  fs.symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'junction');
   kernel = await startKernel({ cwd: folder });
 }, 120_000);
 afterAll(async () => {

@@ -1,5 +1,6 @@
-import { describe, expect, it } from 'vitest';
-import { configKeys, configSchema, parseConfig, type ConfigInput } from '../../src/experiment/config';
+import { describe, expect, expectTypeOf, it } from 'vitest';
+import type * as published from '../../dist/experiment/config';
+import { configKeys, configSchema, parseConfig, type Config, type ConfigInput } from '../../src/experiment/config';
 
 /** Values just outside a range as `configKeys` tells it. */
 function outside(range: string): unknown[] {
@@ -24,6 +25,11 @@ describe('a configuration', () => {
   it('refuses token credit where the reward has one number per data set', () => {
     for (const reward of ['naive', 'levenshtein', 'embedding', 'languageId'] as const)
       expect(() => parseConfig({ reward, credit: 'token' })).toThrow(/credit 'token' needs reward 'metagradient'/);
+  });
+
+  it('has the same types in dist/, where they are written without zod', () => {
+    expectTypeOf<published.Config>().toEqualTypeOf<Config>(); // the type check of npm test sees it
+    expectTypeOf<published.ConfigInput>().toEqualTypeOf<ConfigInput>();
   });
 
   it('tells of every key what it means, its range and its default', () => {

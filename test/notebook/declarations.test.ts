@@ -54,6 +54,14 @@ test.skipIf(!fs.existsSync(declarations))(
   60_000,
 );
 
+test('notebooks need not check the declarations of zod and of all of tfjs', () => {
+  const files = tslabTypeScript.createProgram([declarations], { types: [] }).getSourceFiles();
+  const packages = files.map(({ fileName }) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(fileName)?.[1]);
+  expect(new Set(packages)).toEqual(
+    new Set([undefined, '@tslab/typescript-for-tslab', '@tensorflow/tfjs-core', '@webgpu/types']),
+  );
+}, 60_000);
+
 test('the check sees what it looks for', () => {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'dpg-declarations-'));
   const file = path.join(folder, 'index.d.ts');
