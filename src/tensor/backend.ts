@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
 import { installWasmKernels } from './kernels/wasmBackend';
+import { startWebGpu } from './webgpu';
 
 /** Backends that are tried, best first. */
 export const BACKENDS = ['tfjs-node-gpu', 'tfjs-node', 'wasm', 'cpu'] as const;
@@ -44,35 +45,6 @@ async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
   if (!(await tf.setBackend('tensorflow'))) throw new Error('the package loads, but its backend does not start');
   const gpus = name === 'tfjs-node-gpu' ? (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice : true;
   if (!gpus) throw new Error('no CUDA device is visible');
-}
-
-/** What is used of Dawn, the WebGPU of Chromium, for Node. */
-interface Dawn {
-  /** The browser's `GPUBufferUsage` and so on. */
-  readonly globals: object;
-  readonly create: (options: readonly string[]) => { requestAdapter(): Promise<object | null> };
-}
-
-/** The backend finds the GPU in `navigator`, and WebGPU's constants in the global scope, as in a browser. */
-async function startWebGpu(): Promise<void> {
-  const { create, globals } = require('webgpu') as Dawn;
-  require.resolve('@tensorflow/tfjs-backend-webgpu');
-  const gpu = create([]);
-  if (!(await gpu.requestAdapter())) throw new Error('no GPU is visible to Vulkan, Metal or Direct3D 12');
-  Object.assign(globalThis, globals);
-  Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'Node' }, configurable: true });
-  require('@tensorflow/tfjs-backend-webgpu'); // only now: it looks at once
-  if (!(await tf.setBackend('webgpu'))) throw new Error('the package loads, but its backend does not start');
-  requireSynchronousReads();
-}
-
-/** tfjs reads a WebGPU tensor at once only by way of a browser's canvas; without one, only promises. */
-function requireSynchronousReads(): void {
-  try {
-    tf.tidy(() => tf.matMul(tf.ones([64, 64]), tf.ones([64, 64])).dataSync()); // smaller tensors never leave the CPU
-  } catch {
-    throw new Error('the GPU starts, but tfjs gives its values in Node only as promises, and the engines read them at once');
-  }
 }
 
 /** Emscripten's listeners end the process at any rejected promise, and print the backend's whole source; Node's own way, or tslab's, does. */

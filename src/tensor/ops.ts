@@ -67,6 +67,20 @@ export const logSoftmax: Unary = tf.customGrad((logits, save) => {
   };
 });
 
+/**
+ * The gradient of `tf.sum` spreads dy over ones. tfjs makes those in JavaScript and sends them to the backend, as many as there are summands: on a GPU
+ * that takes longer than all else. Here the backend makes them.
+ */
+tf.registerGradient({
+  kernelName: tf.Sum,
+  inputsToSave: ['x'],
+  gradFunc: (dy, [x], { axis }) => {
+    const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
+    const kept = x.shape.map((size, i) => (axes.includes(i) ? 1 : size));
+    return { x: () => tf.mul(tf.reshape(dy as tf.Tensor, kept), tf.fill(x.shape, 1)) };
+  },
+});
+
 /** Token ids as float one-hot rows, [n, vocab]. */
 export const oneHotRows = (ids: Int32Array, vocab: number): tf.Tensor2D =>
   tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(ids, 'int32'), vocab), 'float32') as tf.Tensor2D);

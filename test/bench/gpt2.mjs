@@ -1,21 +1,22 @@
 // One whole metagradient step of GPT-2's true shape, random weights: time, peak memory beside the estimate, and τ against a finite
 // difference along one random direction of the example weights. Takes minutes and about 20 GB; run it on a quiet machine.
+// DPG_BACKEND=webgpu takes the GPU, with the tape engine.
 //
 // usage: node test/bench/gpt2.mjs [--workers 2] [--layers 12] [--vocab 50257] [--batch 8] [--length 128] [--seed 1]
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
 const require = createRequire(import.meta.url);
-const tf = require('@tensorflow/tfjs');
 const { estimateMemory, describeMemory, requireMemory, parameterCount } = require('../../dist/experiment/memory.js');
 const { parseConfig } = require('../../dist/experiment/config.js');
 const { preset } = require('../../dist/experiment/presets.js');
 const { innerOptimizer } = require('../../dist/experiment/train.js');
 const { metagradient } = require('../../dist/learn/metagradient.js');
 const { padExamples } = require('../../dist/model/batch.js');
-const { fusedGpt2 } = require('../../dist/model/fused/index.js');
+const { gpt2 } = require('../../dist/model/engine.js');
 const { initializeGpt2 } = require('../../dist/model/gpt2.js');
 const { negativeNorm } = require('../../dist/objective/norm.js');
+const { describeBackend, startBackend } = require('../../dist/tensor/backend.js');
 const { disposeParams } = require('../../dist/tensor/params.js');
 const { randomStream } = require('../../dist/tensor/random.js');
 
@@ -32,20 +33,21 @@ const config = parseConfig({
 });
 const seconds = (from) => ((performance.now() - from) / 1000).toFixed(1);
 
-tf.enableProdMode();
-await tf.setBackend('cpu'); // its tensors are not bound to a heap of 4 GiB
+process.env.DPG_BACKEND ??= 'cpu'; // its tensors are not bound to a heap of 4 GiB
+const backend = await startBackend();
+console.log(describeBackend(backend));
 const tiny = { ...shape, vocab_size: 8, n_positions: 8, n_embd: 12, n_layer: 1 }; // there is no generator here
-const estimate = estimateMemory({ generator: tiny, target: shape }, config, 'cpu');
+const estimate = estimateMemory({ generator: tiny, target: shape }, config, backend.name);
 console.log(
   `GPT-2 with ${layers} layers: ${(parameterCount(shape) / 1e6).toFixed(0)} M parameters with the untied head; batch ${batch} × ${length}`,
 );
 console.log(describeMemory(estimate));
-requireMemory(estimate, 'cpu');
+requireMemory(estimate, backend.name);
 
 const random = randomStream(seed, 'bench');
 const params = initializeGpt2(shape, random);
 const examples = Array.from({ length: batch }, () => Array.from({ length: length + 1 }, () => random.integer(vocab)));
-const model = fusedGpt2(shape, { workers });
+const model = gpt2(shape, { workers });
 console.log(`${model.engine}; fine-tuning by ${config.innerOptimizer} ${config.innerLearningRate}, Φ = −‖W_head‖`);
 
 let started = performance.now();

@@ -1,6 +1,6 @@
 /** First and second derivatives of every op, against central differences of plain float64 implementations. */
 import * as tf from '@tensorflow/tfjs';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import * as ops from '../../src/tensor/ops';
 import { randomStream } from '../../src/tensor/random';
 import { useBackend } from '../support/backend';
@@ -85,6 +85,11 @@ const cases: [name: string, op: (x: tf.Tensor) => tf.Tensor, oracle: (x: number[
     (x) => ops.embed(Int32Array.from([2, 2, 0]), tf.square(x) as tf.Tensor2D),
     (x) => [2, 2, 0].flatMap((i) => toMatrix(x, 5)[i].map((v) => v * v)),
   ],
+  [
+    'sum over the rows',
+    (x) => tf.sum(tf.mul(x, tf.square(x)), 0),
+    (x) => transposed(toMatrix(x, 5)).map((column) => column.reduce((sum, v) => sum + v ** 3, 0)),
+  ],
   ['attention', attentionOp, attentionOracle],
   [
     'crossEntropy',
@@ -123,6 +128,20 @@ describe.each(['cpu', 'wasm'])('derivatives on %s', (backend) => {
     );
     expect(gradient).toBeAllClose(expectedGradient, { rtol: 2e-3 });
     expect(hvp).toBeAllClose(expectedHvp, { rtol: 2e-3 });
+    x.dispose();
+  });
+
+  it('the gradient of a sum is made by the backend', () => {
+    const x = tf.zeros([30, 40]);
+    const sent = vi.spyOn(tf.backend(), 'write');
+    const gradient = tf.tidy(() =>
+      tf
+        .grad((y) => tf.sum(y))(x)
+        .dataSync(),
+    );
+    expect(gradient).toEqual(new Float32Array(1200).fill(1));
+    if (backend === 'wasm') expect(sent.mock.calls.filter(([values]) => values && values.length > 1)).toEqual([]); // on cpu everything is written
+    sent.mockRestore();
     x.dispose();
   });
 

@@ -1,0 +1,66 @@
+/** tfjs on a GPU by WebGPU: reading at once, the metagradient, training. */
+import * as tf from '@tensorflow/tfjs';
+import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { runCase } from '../../src/experiment/metagradientSpec';
+import { gpt2 } from '../../src/model/engine';
+import { describeBackend, startBackend } from '../../src/tensor/backend';
+import { referenceCases, referenceModel } from '../support/reference';
+import { regressionSlope, relativeError } from '../setup';
+
+let missing: string | undefined;
+beforeAll(async () => {
+  vi.stubEnv('DPG_BACKEND', 'webgpu');
+  missing = await startBackend().then(
+    (choice) => void console.log(describeBackend(choice)),
+    (error: Error) => error.message,
+  );
+  if (missing) console.log(`skipped: ${missing}`);
+});
+beforeEach(({ skip }) => {
+  if (missing) skip(missing);
+});
+
+/** A tensor that only the GPU has. */
+const product = (size: number): tf.Tensor2D => tf.tidy(() => tf.matMul(tf.fill([size, size], 2), tf.eye(size)));
+
+test('values come at once, of every type and size, and again', async () => {
+  for (const size of [64, 300]) {
+    const x = product(size);
+    expect(x.dataSync()).toEqual(new Float32Array(size * size).fill(2));
+    expect(x.dataSync()).toEqual(await x.data());
+  }
+  const x = product(64);
+  expect(tf.cast(x, 'int32').dataSync()).toEqual(new Int32Array(64 * 64).fill(2));
+  expect(tf.greater(x, tf.fill([64, 64], 1.5)).dataSync()).toEqual(new Uint8Array(64 * 64).fill(1));
+});
+
+test('promises give the same, and reading at once goes on while they are awaited', async () => {
+  const promised = Promise.all([product(70).data(), product(90).data()]);
+  expect(product(80).dataSync()[0]).toBe(2);
+  expect((await promised).map(([first]) => first)).toEqual([2, 2]);
+  expect(product(100).dataSync()[0]).toBe(2);
+});
+
+test('while Dawn awaits something else, reading is refused with the way out', async () => {
+  const { device } = tf.backend() as unknown as { device: { queue: { onSubmittedWorkDone(): Promise<void> } } };
+  product(64).dataSync();
+  const done = device.queue.onSubmittedWorkDone();
+  expect(() => product(110).dataSync()).toThrow('await that first');
+  await done;
+  await new Promise(setImmediate);
+  expect(product(120).dataSync()[0]).toBe(2);
+});
+
+test.each(referenceCases.filter(({ spec }) => spec.batches.length <= 4))(
+  'metagradient of $spec.name equals unrolled float64 autograd in value and scale',
+  async ({ spec, expected }) => {
+    const { config, params } = referenceModel();
+    const model = gpt2(config);
+    expect(model.engine).toBe('tape on webgpu');
+    const { phi, tau, trainLosses } = await runCase(spec, model, params);
+    expect(phi).toBeCloseTo(expected.phi, 4);
+    expect(trainLosses).toBeAllClose(expected.train_losses, { rtol: 1e-5 });
+    expect(relativeError(tau.flat(), expected.tau.flat())).toBeLessThanOrEqual(1e-3);
+    expect(Math.abs(regressionSlope(tau.flat(), expected.tau.flat()) - 1)).toBeLessThanOrEqual(1e-2);
+  },
+);
