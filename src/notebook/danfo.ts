@@ -1,9 +1,9 @@
 /**
- * danfojs-node loads mathjs from its 960 files, half a second of a notebook's import cell. The one-file build in the same package has the same functions.
+ * danfojs-node loads mathjs from its thousand files, half a second of a notebook's import cell. The one-file build in the same package has the same functions.
  */
 import Module, { createRequire } from 'node:module';
 
-/** Has `require('mathjs')` of danfojs-node answered by the one-file build, which is loaded when first asked for. */
+/** Has `require('mathjs')` answered by the one-file build, which is loaded when first asked for. */
 export function loadMathjsFromOneFile(): void {
   const danfo = createRequire(require.resolve('danfojs-node'));
   const [manyFiles, oneFile] = [danfo.resolve('mathjs'), danfo.resolve('mathjs/lib/browser/math.js')];

@@ -28,7 +28,9 @@ test('doctor --json finds a working backend and the kernel, and says what everyt
   const gpu = checks.find(({ name }) => name === 'backend tfjs-node-gpu');
   expect(gpu?.ok ? 'starts' : gpu?.detail).toMatch(/starts|not |no /); // the reason, where there is no GPU
   const webgpu = checks.find(({ name }) => name === 'backend webgpu');
-  expect(webgpu?.ok || (webgpu && /not |no |only /.test(webgpu.detail) && webgpu.cost.includes('npm install --no-save webgpu'))).toBe(true);
+  expect(
+    webgpu?.ok || (webgpu && /not |no |only /.test(webgpu.detail) && webgpu.cost.includes('npm install --no-save webgpu')),
+  ).toBe(true);
   expect(checks.some(({ name }) => name === 'NVIDIA GPU')).toBe(true);
   for (const { detail, cost } of checks) expect(detail && cost).not.toBe('');
 }, 60_000);
