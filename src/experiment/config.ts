@@ -47,7 +47,7 @@ export const configSchema = z.strictObject({
   innerLearningRate: key(z.number().gt(0).max(10).default(1e-3), 'Its learning rate', '5e-6'),
   initialInnerLearningRate: key(
     z.number().gt(0).max(1).default(1),
-    'Share of it in the first GRPO step, rising linearly to all of it',
+    'Share of it in the first GRPO step, rising linearly to all of it; validation takes all of it',
     '1',
   ),
   innerSteps: key(whole(1, 100_000).default(1), 'T: its steps per data set', '1 / 8 / 96'),
