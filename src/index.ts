@@ -1,7 +1,7 @@
 /**
  * What notebooks import: `import * as dpg from '../dist'`.
  */
-import { loadMathjsFromOneFile } from './notebook/danfo';
+import { loadMathjsFromOneFile } from './notebook/mathjs';
 
 export { startBackend, describeBackend } from './tensor/backend';
 export { disposeParams, type Params } from './tensor/params';

@@ -26,6 +26,8 @@ interface WebGpuBackend {
   };
   readonly bufferManager: { acquireBuffer(size: number, usage: number): MappedBuffer; releaseBuffer(buffer: MappedBuffer): void };
   readonly commandEncoder: { copyBufferToBuffer(from: object, start: number, to: object, at: number, size: number): void };
+  readSync(id: object): unknown;
+  read(id: object): Promise<unknown>;
   ensureCommandEncoderReady(): void;
   endComputePassEncoder(): void;
   submitQueue(): void;
@@ -61,25 +63,31 @@ function mapNow(buffer: MappedBuffer): void {
     throw new Error('the GPU did not give the values of a tensor: it may be lost or out of memory');
 }
 
-/** The backend's own `read`, without a promise. The values stay on the CPU as well from then on. */
-function readSync(this: WebGpuBackend, id: object): unknown {
-  const { values, dtype, resource } = this.tensorMap.get(id);
-  if (values) return values;
-  const staging = this.bufferManager.acquireBuffer(resource.size, COPY_DST_AND_MAP_READ);
-  this.ensureCommandEncoderReady();
-  this.endComputePassEncoder();
-  this.commandEncoder.copyBufferToBuffer(resource, 0, staging, 0, resource.size);
-  this.submitQueue();
-  mapNow(staging);
-  const bytes = staging.getMappedRange().slice(0);
-  staging.unmap();
-  this.bufferManager.releaseBuffer(staging);
-  return this.convertAndCacheOnCPU(id, tf.util.convertBackendValuesAndArrayBuffer(bytes, dtype));
+/** The values of a tensor that only the GPU has, by the commands of the backend's own, asynchronous `read`; the backend keeps them. */
+function readFromGpu(backend: WebGpuBackend, id: object): unknown {
+  const { dtype, resource } = backend.tensorMap.get(id);
+  const staging = backend.bufferManager.acquireBuffer(resource.size, COPY_DST_AND_MAP_READ);
+  backend.ensureCommandEncoderReady();
+  backend.endComputePassEncoder();
+  backend.commandEncoder.copyBufferToBuffer(resource, 0, staging, 0, resource.size);
+  backend.submitQueue();
+  try {
+    mapNow(staging);
+    return backend.convertAndCacheOnCPU(id, tf.util.convertBackendValuesAndArrayBuffer(staging.getMappedRange().slice(0), dtype));
+  } finally {
+    staging.unmap(); // also ends a wait that was given up
+    backend.bufferManager.releaseBuffer(staging);
+  }
 }
 
-/** In one go too: nothing is awaited from the GPU, ever, that {@link mapNow} would have to wait for. */
-async function read(this: WebGpuBackend, id: object): Promise<unknown> {
-  return readSync.call(this, id);
+/** Promises are kept at once as well: else {@link mapNow} would meet Dawn waiting for them. */
+function readAtOnce(backend: WebGpuBackend): void {
+  const original = backend.readSync.bind(backend);
+  backend.readSync = (id) => {
+    const { values, dtype } = backend.tensorMap.get(id);
+    return values || dtype === 'complex64' ? original(id) : readFromGpu(backend, id); // the original reads the parts of complex numbers by readSync
+  };
+  backend.read = async (id) => backend.readSync(id);
 }
 
 /** @throws Error if a package is missing or no GPU is there */
@@ -93,5 +101,5 @@ export async function startWebGpu(): Promise<void> {
   require('@tensorflow/tfjs-backend-webgpu'); // only now: it looks at once
   if (!(await tf.setBackend('webgpu'))) throw new Error('the package loads, but its backend does not start');
   await new Promise((resolve) => setImmediate(resolve)); // Dawn's callback from the start has run
-  Object.assign(tf.backend(), { readSync, read });
+  readAtOnce(tf.backend() as unknown as WebGpuBackend);
 }

@@ -1,10 +1,12 @@
 /** tfjs on a GPU by WebGPU: reading at once, the metagradient, training. */
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { startTraining, train, type Experiment, type TrainStep } from '../../src/experiment/train';
 import { runCase } from '../../src/experiment/metagradientSpec';
 import { gpt2 } from '../../src/model/engine';
 import { describeBackend, startBackend } from '../../src/tensor/backend';
 import { referenceCases, referenceModel } from '../support/reference';
+import { TINY, tinyExperiment } from '../support/tinyExperiment';
 import { regressionSlope, relativeError } from '../setup';
 
 let missing: string | undefined;
@@ -32,6 +34,7 @@ test('values come at once, of every type and size, and again', async () => {
   const x = product(64);
   expect(tf.cast(x, 'int32').dataSync()).toEqual(new Int32Array(64 * 64).fill(2));
   expect(tf.greater(x, tf.fill([64, 64], 1.5)).dataSync()).toEqual(new Uint8Array(64 * 64).fill(1));
+  expect(tf.complex(x, x).dataSync()).toEqual(new Float32Array(2 * 64 * 64).fill(2));
 });
 
 test('promises give the same, and reading at once goes on while they are awaited', async () => {
@@ -64,3 +67,17 @@ test.each(referenceCases.filter(({ spec }) => spec.batches.length <= 4))(
     expect(Math.abs(regressionSlope(tau.flat(), expected.tau.flat()) - 1)).toBeLessThanOrEqual(1e-2);
   },
 );
+
+test('a GRPO step gives the numbers of the fused engine', async () => {
+  const fused = tinyExperiment();
+  const model = gpt2(TINY);
+  const onGpu = { ...fused, generator: { ...fused.generator, model }, target: { ...fused.target, model } };
+  const step = async (experiment: Experiment): Promise<TrainStep> => {
+    for await (const first of train({ ...experiment, state: startTraining(experiment) })) return first;
+    throw new Error('no step');
+  };
+  const [a, b] = [await step(fused), await step(onGpu)];
+  expect(b.rollouts.ids).toEqual(a.rollouts.ids);
+  expect(b.rewards).toBeAllClose(a.rewards, { rtol: 1e-3 });
+  expect([b.row.phi, b.row.entropy]).toBeAllClose([a.row.phi, a.row.entropy], { rtol: 1e-4 });
+});

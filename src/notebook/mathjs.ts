@@ -1,5 +1,5 @@
 /**
- * danfojs-node loads mathjs from its thousand files, half a second of a notebook's import cell. The one-file build in the same package has the same functions.
+ * mathjs loads from a thousand files, half a second of a notebook's import cell, since danfojs-node asks for it. Its one-file build has the same functions.
  */
 import Module, { createRequire } from 'node:module';
 
