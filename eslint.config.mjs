@@ -6,7 +6,7 @@ const WRONG_TWICE =
   'exp|tanh|sigmoid|softmax|logSoftmax|elu|selu|max|min|pow|logSumExp|clipByValue|losses|einsum|gatherND|stridedSlice|topk|cumprod|addN';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'runs/', 'node_modules/', 'src/tensor/kernels/assembly/', '**/*.mjs', '**/*.cjs'] },
+  { ignores: ['dist/', 'runs/', 'node_modules/', 'src/tensor/kernels/wasm/assembly/', '**/*.mjs', '**/*.cjs'] },
   eslint.configs.recommended,
   tseslint.configs.recommendedTypeChecked,
   { languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } } },

@@ -1,8 +1,8 @@
 /** `dpg config`: the reference of all configuration keys, as the README shows it. */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { configKeys } from '../experiment/config';
-import { writeFileAtomic } from '../tensor/atomicFile';
+import { configKeys } from '../dpg/config';
+import { writeFileAtomic } from '../files/atomicFile';
 import { asUsage, UsageError } from './command';
 import { alignColumns } from './textTable';
 

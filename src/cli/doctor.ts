@@ -7,7 +7,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { toPng } from '../notebook/saveFigure';
 import { ALL_BACKENDS, type BackendName } from '../tensor/backend';
-import { relaxedSupported } from '../tensor/kernels/kernels';
+import { relaxedSupported } from '../tensor/kernels/wasm/kernels';
 import { kernelFolder } from './kernel';
 
 export const name = 'doctor';

@@ -1,16 +1,16 @@
 /** `dpg export`: what a run made, as Hugging Face folders. */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { toTensors } from '../experiment/actor';
-import { EXPERIMENTS } from '../experiment/experiments';
-import { exportDataset, exportGenerator } from '../experiment/export';
-import { modelFolders, requireSame } from '../experiment/record';
-import { readRun } from '../experiment/runFolder';
-import { latestCheckpoint } from '../experiment/savedState';
-import type { Experiment } from '../experiment/train';
-import { validate } from '../experiment/validate';
-import type { StoredTensor } from '../model/checkpoint';
-import { makeFolder } from '../tensor/atomicFile';
+import { toTensors } from '../dpg/actor';
+import { EXPERIMENTS } from '../experiments/experiments';
+import { exportDataset, exportGenerator } from '../runs/export';
+import { modelFolders, requireSame } from '../runs/record';
+import { readRun } from '../runs/runFolder';
+import { latestCheckpoint } from '../runs/savedState';
+import type { Experiment } from '../dpg/train';
+import { validate } from '../dpg/validate';
+import type { StoredTensor } from '../model/hub/checkpoint';
+import { makeFolder } from '../files/atomicFile';
 import { disposeParams } from '../tensor/params';
 import { tokenizerFiles } from '../text/tokenizer';
 import { asUsage, UsageError } from './command';

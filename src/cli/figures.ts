@@ -1,9 +1,9 @@
 /** `dpg figures`: the runs behind the notebooks' comparison figures. */
 import { parseArgs } from 'node:util';
-import { EXPERIMENTS } from '../experiment/experiments';
-import { readResults, resultOfRun, resultsFile, saveResult, type ResultRow } from '../experiment/results';
-import { runSweep, type Sweep } from '../experiment/sweep';
-import { SWEEPS } from '../experiment/sweeps';
+import { EXPERIMENTS } from '../experiments/experiments';
+import { readResults, resultOfRun, resultsFile, saveResult, type ResultRow } from '../runs/results';
+import { runSweep, type Sweep } from '../experiments/sweep';
+import { SWEEPS } from '../experiments/sweeps';
 import { asUsage, UsageError, wholeNumber } from './command';
 import { runPath } from './runs';
 

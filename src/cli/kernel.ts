@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeFolder, writeFileAtomic } from '../tensor/atomicFile';
+import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { UsageError } from './command';
 
 export const name = 'kernel';

@@ -1,11 +1,11 @@
 /** `dpg metagradient`: metagradients of a model and data of one's own, for data weighting, filtering and attribution. */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { toTensors } from '../experiment/actor';
-import { parseSpec, runCase, type CaseResult } from '../experiment/metagradientSpec';
-import { loadCheckpoint } from '../model/checkpoint';
+import { toTensors } from '../dpg/actor';
+import { parseSpec, runCase, type CaseResult } from '../experiments/metagradientSpec';
+import { loadCheckpoint } from '../model/hub/checkpoint';
 import { languageModel, type EngineOptions } from '../model/engine';
-import { makeFolder, writeFileAtomic } from '../tensor/atomicFile';
+import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { startBackend } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
 import { asUsage, readJson, UsageError, wholeNumber } from './command';

@@ -1,9 +1,9 @@
 /** `dpg pretrain`: makes the small checkpoints of `data/` again. */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { DATA } from '../experiment/actor';
-import { makeSmallModel, SMALL_MODELS, type PretrainingReport } from '../experiment/smallModels';
-import { makeFolder, writeFileAtomic } from '../tensor/atomicFile';
+import { DATA } from '../dpg/actor';
+import { makeSmallModel, SMALL_MODELS, type PretrainingReport } from '../experiments/smallModels';
+import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { describeBackend, startBackend } from '../tensor/backend';
 import { UsageError, wholeNumber } from './command';
 

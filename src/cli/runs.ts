@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { readReport, runFolders, RUNS, type RunReport } from '../experiment/runReport';
+import { readReport, runFolders, RUNS, type RunReport } from '../runs/runReport';
 import { asUsage, UsageError } from './command';
 import { textTable } from './textTable';
 

@@ -3,9 +3,9 @@
  */
 import type * as tf from '@tensorflow/tfjs';
 import type { Params } from '../tensor/params';
-import { gpt2Hidden, gpt2Shapes } from './gpt2';
-import { llamaHidden, llamaShapes } from './llama';
-import type { KvCache, Shapes } from './transformer';
+import { gpt2Hidden, gpt2Shapes } from './families/gpt2';
+import { llamaHidden, llamaShapes } from './families/llama';
+import type { KvCache, Shapes } from './tape/transformer';
 import type { ModelConfig } from './types';
 
 /** Names and shapes of a model's parameters, in the order of the network. */

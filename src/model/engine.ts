@@ -4,7 +4,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { fusedGpt2 } from './fused';
 import { fusedSupported } from './fused/support';
-import { tapeGpt2, tapeModel } from './tape';
+import { tapeGpt2, tapeModel } from './tape/tape';
 import type { Gpt2Config, LanguageModel, LlamaConfig, ModelConfig } from './types';
 
 /** How to compute. */

@@ -2,8 +2,8 @@
  * The figures of a run: curves of its rows, and what a pattern's patch of the LM head shows.
  */
 import path from 'node:path';
-import { readMetrics, readRun } from '../experiment/runFolder';
-import type { TrainStep } from '../experiment/train';
+import { readMetrics, readRun } from '../runs/runFolder';
+import type { TrainStep } from '../dpg/train';
 import type { Pattern, PatternReading } from '../objective/pattern';
 import { lineChart, type Series } from './charts';
 import type { Figure } from './figure';

@@ -1,6 +1,6 @@
 /** Figures as files: SVG, and PNG where the renderer's binary for this platform is installed. */
 import path from 'node:path';
-import { makeFolder, writeFileAtomic } from '../tensor/atomicFile';
+import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import type { Figure } from './figure';
 import { toSvg } from './svg';
 

@@ -11,9 +11,9 @@ import {
   tunedLearningRate,
   type ResultRow,
   type Spread,
-} from '../experiment/results';
-import { runSweep } from '../experiment/sweep';
-import { SWEEPS } from '../experiment/sweeps';
+} from '../runs/results';
+import { runSweep } from '../experiments/sweep';
+import { SWEEPS } from '../experiments/sweeps';
 import { lineChart } from './charts';
 import type { Figure } from './figure';
 import { follow } from './watch';

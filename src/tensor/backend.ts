@@ -4,7 +4,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { installWasmKernels } from './kernels/wasmBackend';
+import { installWasmKernels } from './kernels/wasm/wasmBackend';
 import { startWebGpu } from './webgpu';
 
 /** Backends that are tried, best first. */

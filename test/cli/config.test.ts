@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { configTable, run } from '../../src/cli/config';
-import { configKeys } from '../../src/experiment/config';
+import { configKeys } from '../../src/dpg/config';
 import { ROOT } from './dpg';
 
 const between = (text: string): string | undefined => /<!-- config -->\n\n([^]*?)\n\n<!-- \/config -->/.exec(text)?.[1];

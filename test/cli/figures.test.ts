@@ -4,11 +4,11 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../../src/cli/command';
 import { run } from '../../src/cli/figures';
-import { parseConfig } from '../../src/experiment/config';
-import { readResults, type ResultRow } from '../../src/experiment/results';
-import { createRun, type RunRecord } from '../../src/experiment/runFolder';
+import { parseConfig } from '../../src/dpg/config';
+import { readResults, type ResultRow } from '../../src/runs/results';
+import { createRun, type RunRecord } from '../../src/runs/runFolder';
 
-vi.mock('../../src/experiment/sweeps', () => {
+vi.mock('../../src/experiments/sweeps', () => {
   const config = { prompts: 4, rollouts: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
   const methods = ['a', 'b'].map((name) => ({ name, config: {}, learningRates: [1e-3, 2e-3] }));
   const sizes = { examples: 8, tuningExamples: 8, every: 8 };

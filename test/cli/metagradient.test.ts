@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { UsageError } from '../../src/cli/command';
 import { run } from '../../src/cli/metagradient';
-import type { CaseResult } from '../../src/experiment/metagradientSpec';
+import type { CaseResult } from '../../src/experiments/metagradientSpec';
 import { regressionSlope } from '../setup';
 import { REFERENCE, referenceCases } from '../support/reference';
 import { build, dpg } from './dpg';

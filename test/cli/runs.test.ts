@@ -6,11 +6,11 @@ import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { run as exportRun } from '../../src/cli/export';
 import { run as runs } from '../../src/cli/runs';
 import { run as train } from '../../src/cli/train';
-import { loadActor, toTensors } from '../../src/experiment/actor';
-import { readMetrics, readSummary } from '../../src/experiment/runFolder';
-import type { RunReport } from '../../src/experiment/runReport';
-import { latestCheckpoint } from '../../src/experiment/savedState';
-import { gpt2Logits } from '../../src/model/gpt2';
+import { loadActor, toTensors } from '../../src/dpg/actor';
+import { readMetrics, readSummary } from '../../src/runs/runFolder';
+import type { RunReport } from '../../src/runs/runReport';
+import { latestCheckpoint } from '../../src/runs/savedState';
+import { gpt2Logits } from '../../src/model/families/gpt2';
 import type { Gpt2Config } from '../../src/model/types';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
 

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { adjointLeaf, updateLeaf } from '../../src/learn/adamw';
-import { installWasmKernels } from '../../src/tensor/kernels/wasmBackend';
+import { installWasmKernels } from '../../src/tensor/kernels/wasm/wasmBackend';
 import { randomStream } from '../../src/tensor/random';
 import { useBackend } from '../support/backend';
 

@@ -5,7 +5,7 @@ import { metagradient } from '../../src/learn/metagradient';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import { padExamples } from '../../src/model/batch';
 import { fusedGpt2 } from '../../src/model/fused';
-import { tapeGpt2 } from '../../src/model/tape';
+import { tapeGpt2 } from '../../src/model/tape/tape';
 import type { LanguageModel } from '../../src/model/types';
 import { negativeNorm } from '../../src/objective/norm';
 import { disposeParams, mapParams, type Params } from '../../src/tensor/params';

@@ -6,7 +6,7 @@ import { adamw } from '../../src/learn/optimizer';
 import { fusedGpt2 } from '../../src/model/fused';
 import { hessianVectorProduct } from '../../src/model/fused/gpt2';
 import { workspace } from '../../src/model/fused/workspace';
-import { initializeGpt2 } from '../../src/model/gpt2';
+import { initializeGpt2 } from '../../src/model/families/gpt2';
 import type { LanguageModel } from '../../src/model/types';
 import { disposeParams } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';

@@ -1,8 +1,8 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { runCase } from '../../src/experiment/metagradientSpec';
-import { tapeGpt2 } from '../../src/model/tape';
-import { gpt2Logits } from '../../src/model/gpt2';
+import { runCase } from '../../src/experiments/metagradientSpec';
+import { tapeGpt2 } from '../../src/model/tape/tape';
+import { gpt2Logits } from '../../src/model/families/gpt2';
 import { referenceCases, referenceLogits, referenceModel } from '../support/reference';
 import { regressionSlope, relativeError } from '../setup';
 

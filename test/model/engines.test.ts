@@ -1,11 +1,11 @@
 /** The two engines check each other on everything a language model does. */
 import * as tf from '@tensorflow/tfjs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runCase } from '../../src/experiment/metagradientSpec';
+import { runCase } from '../../src/experiments/metagradientSpec';
 import { padExamples } from '../../src/model/batch';
 import { fusedGpt2 } from '../../src/model/fused';
-import { initializeGpt2 } from '../../src/model/gpt2';
-import { tapeGpt2 } from '../../src/model/tape';
+import { initializeGpt2 } from '../../src/model/families/gpt2';
+import { tapeGpt2 } from '../../src/model/tape/tape';
 import type { LanguageModel } from '../../src/model/types';
 import { mapParams, type Params } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';

@@ -12,9 +12,9 @@ const { stored } = vi.hoisted(() => {
   return { stored: [...tuning, { ...row, stage: 'reported', seed: 0, config: {}, held_out: { phi: -1 } }] };
 });
 
-vi.mock('../../src/experiment/results', async (original) => ({ ...(await original<object>()), readResults: () => stored }));
+vi.mock('../../src/runs/results', async (original) => ({ ...(await original<object>()), readResults: () => stored }));
 
-vi.mock('../../src/experiment/sweeps', () => {
+vi.mock('../../src/experiments/sweeps', () => {
   const config = { prompts: 4, rollouts: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
   const methods = [{ name: 'a', config: {}, learningRates: [1e-3, 2e-3] }];
   const sizes = { examples: 16, tuningExamples: 8, every: 8, seeds: [0, 1] };

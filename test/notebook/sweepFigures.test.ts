@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ResultRow } from '../../src/experiment/results';
+import type { ResultRow } from '../../src/runs/results';
 import { methodColor } from '../../src/notebook/color';
 import type { LineTrace } from '../../src/notebook/figure';
 import { comparisonChart, comparisonTable, describeComparison, methodLabel, tuningTable } from '../../src/notebook/sweepFigures';

@@ -1,6 +1,6 @@
 /** The tape engine's policy gradient against central differences of the surrogate in float64. */
 import { beforeAll, describe, expect, it } from 'vitest';
-import { tapeGpt2 } from '../../src/model/tape';
+import { tapeGpt2 } from '../../src/model/tape/tape';
 import { randomStream } from '../../src/tensor/random';
 import { numericalGradient } from '../oracles/differences';
 import { gpt2LogProbs, type NamedValues, type Values } from '../oracles/gpt2Float64';

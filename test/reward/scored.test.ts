@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { innerTraining } from '../../src/experiment/train';
+import { innerTraining } from '../../src/dpg/train';
 import { fineTune } from '../../src/learn/fineTune';
 import { valueAndGradient } from '../../src/learn/objective';
 import { scoredReward } from '../../src/reward/scored';

@@ -1,5 +1,5 @@
 /** A model that is the same but for the numbers of its tokens: whatever depends on text alone must not change. */
-import type { StoredTensor } from '../../src/model/checkpoint';
+import type { StoredTensor } from '../../src/model/hub/checkpoint';
 import { tokenizerOf, type Tokenizer } from '../../src/text/tokenizer';
 
 /** Token `id` gets the number `order[id]`. */

@@ -4,9 +4,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parameterShapes } from '../../src/model/architectures';
-import type { StoredTensor } from '../../src/model/checkpoint';
-import { fromBfloat16, toBfloat16 } from '../../src/model/halfFloats';
-import { writeSafetensors } from '../../src/model/safetensors';
+import type { StoredTensor } from '../../src/model/hub/checkpoint';
+import { fromBfloat16, toBfloat16 } from '../../src/files/halfFloats';
+import { writeSafetensors } from '../../src/files/safetensors';
 import type { Gpt2Config, LlamaConfig, ModelConfig } from '../../src/model/types';
 import { randomStream } from '../../src/tensor/random';
 import { runningText } from '../../src/text/prompts';

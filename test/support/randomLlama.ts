@@ -1,6 +1,6 @@
 /** A small Llama with random weights, as float64 for the oracle and as tensors for the engine. */
 import * as tf from '@tensorflow/tfjs';
-import { llamaShapes } from '../../src/model/llama';
+import { llamaShapes } from '../../src/model/families/llama';
 import type { LlamaConfig } from '../../src/model/types';
 import type { Params } from '../../src/tensor/params';
 import type { RandomStream } from '../../src/tensor/random';

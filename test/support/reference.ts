@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs';
-import { specSchema } from '../../src/experiment/metagradientSpec';
-import { loadCheckpoint } from '../../src/model/checkpoint';
+import { specSchema } from '../../src/experiments/metagradientSpec';
+import { loadCheckpoint } from '../../src/model/hub/checkpoint';
 import type { Gpt2Config } from '../../src/model/types';
 import type { Params } from '../../src/tensor/params';
 

@@ -1,5 +1,5 @@
 /** Rows of a sweep, made up. */
-import type { ResultRow } from '../../src/experiment/results';
+import type { ResultRow } from '../../src/runs/results';
 
 /** A reported row of adamw, seed 0, with some fields changed. */
 export const resultRow = (changes: Partial<ResultRow> = {}): ResultRow => ({

@@ -1,9 +1,9 @@
 /** A whole experiment so small that a GRPO step takes milliseconds: random models, a 2 × 3 pattern, no worker threads. */
 import * as tf from '@tensorflow/tfjs';
-import { parseConfig, type ConfigInput } from '../../src/experiment/config';
-import type { Experiment } from '../../src/experiment/train';
+import { parseConfig, type ConfigInput } from '../../src/dpg/config';
+import type { Experiment } from '../../src/dpg/train';
 import { fusedGpt2 } from '../../src/model/fused';
-import { initializeGpt2 } from '../../src/model/gpt2';
+import { initializeGpt2 } from '../../src/model/families/gpt2';
 import type { Gpt2Config } from '../../src/model/types';
 import { patternObjective, readPattern } from '../../src/objective/pattern';
 import { mapParams, type Params } from '../../src/tensor/params';

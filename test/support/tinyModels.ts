@@ -1,7 +1,7 @@
 /** A generator and a target so small that a run takes seconds, as Hugging Face folders for the real experiments. */
 import path from 'node:path';
-import { saveCheckpoint } from '../../src/model/checkpoint';
-import { gpt2Shapes } from '../../src/model/gpt2';
+import { saveCheckpoint } from '../../src/model/hub/checkpoint';
+import { gpt2Shapes } from '../../src/model/families/gpt2';
 import { randomStream } from '../../src/tensor/random';
 import { runningText } from '../../src/text/prompts';
 import { characterTokenizer, tokenizerFiles } from '../../src/text/tokenizer';

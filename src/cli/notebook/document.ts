@@ -5,7 +5,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { scriptJson } from '../../notebook/escape';
-import { makeFolder, writeFileAtomic } from '../../tensor/atomicFile';
+import { makeFolder, writeFileAtomic } from '../../files/atomicFile';
 import { UsageError } from '../command';
 
 /** A notebook as read: text is joined into single strings. */

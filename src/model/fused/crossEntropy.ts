@@ -2,7 +2,7 @@
  * From the last layer norm to the loss: logits = x·headᵀ, then cross-entropy (or the policy surrogate) of every row. The logits exist
  * for a bounded number of rows at a time, so a vocabulary of 50,257 costs no more memory than one of 512.
  */
-import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
+import type { Arena, Kernels, Pointer } from '../../tensor/kernels/wasm/kernels';
 
 /** Bytes of logits held at once (their tangent takes as much again). */
 const LOGIT_BYTES = 32 * 2 ** 20;

@@ -5,7 +5,7 @@
  * Memory: three arrays the size of the parameters at most, 64 MiB of activations (more only if one example needs more)
  * and at most 2 × 32 MiB of logits.
  */
-import { floatsAt, type Arena, type Pointer } from '../../tensor/kernels/kernels';
+import { floatsAt, type Arena, type Pointer } from '../../tensor/kernels/wasm/kernels';
 import type { TokenBatch } from '../types';
 import {
   narrowed,

@@ -7,7 +7,7 @@
  * the same bit for bit whenever the number of workers is.
  */
 import { availableParallelism } from 'node:os';
-import { relaxedSupported, simdSupported } from '../../tensor/kernels/kernels';
+import { relaxedSupported, simdSupported } from '../../tensor/kernels/wasm/kernels';
 import type { Gpt2Config, LanguageModel } from '../types';
 import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
 import { callingThread, workerThreads } from './pool';

@@ -2,7 +2,7 @@
  * Sampling with a KV cache: the prompts in one pass, then one position of every row at a time. A row's tokens depend on nothing
  * but its prompt and its uniform numbers.
  */
-import { floatsAt, integersAt, measureBytes, type Arena } from '../../tensor/kernels/kernels';
+import { floatsAt, integersAt, measureBytes, type Arena } from '../../tensor/kernels/wasm/kernels';
 import type { SampleOptions, Samples } from '../types';
 import { attentionForward, attentionWorkFloats } from './attention';
 import { stackActivations, stackForward } from './blocks';

@@ -1,5 +1,5 @@
 /** What the fused engine needs of the runtime; where that is missing, what takes its place is logged once. */
-import { simdSupported } from '../../tensor/kernels/kernels';
+import { simdSupported } from '../../tensor/kernels/wasm/kernels';
 
 const logged = new Set<string>();
 

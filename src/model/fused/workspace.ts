@@ -8,7 +8,7 @@ import {
   type Arena,
   type Kernels,
   type Pointer,
-} from '../../tensor/kernels/kernels';
+} from '../../tensor/kernels/wasm/kernels';
 import { inputsAndLabels, microbatches } from '../batch';
 import type { Gpt2Config, TokenBatch } from '../types';
 import { attentionWorkFloats } from './attention';

@@ -4,7 +4,7 @@ import { fusedGpt2 } from '../../../src/model/fused';
 import { gradient, hessianVectorProduct, tokenTangents } from '../../../src/model/fused/gpt2';
 import { parameterLayout } from '../../../src/model/fused/layout';
 import { workspace } from '../../../src/model/fused/workspace';
-import { gpt2Shapes } from '../../../src/model/gpt2';
+import { gpt2Shapes } from '../../../src/model/families/gpt2';
 import type { Params } from '../../../src/tensor/params';
 import { randomStream, type RandomStream } from '../../../src/tensor/random';
 import { mixedSlope, moved, slope, slopes } from '../../oracles/differences';

@@ -1,0 +1,39 @@
+/**
+ * Generator and target of a run by name, and whether they fit: into memory, and to each other.
+ */
+import { startBackend } from '../tensor/backend';
+import { loadActor } from './actor';
+import type { Config } from './config';
+import { modelConfig, modelFolder, type HubOptions } from '../model/hub/hub';
+import { describeMemory, estimateMemory, exceedsWasmHeap, isLarge, requireMemory, type ModelPair } from './memory';
+import { describeCost } from '../experiments/presets';
+import { reading, type Actor } from './train';
+import type { ModelFolders } from '../experiments/weightSpace';
+
+/**
+ * Loads both models, downloading what is not there; starts the backend, one that can hold the run.
+ * @param names - folders, or names on the hub
+ * @throws Error in one line: a model that cannot be had, memory that does not suffice and what to change
+ * @throws RangeError for token-level credit between different tokenizers, or a text that the target cannot read
+ */
+export async function loadModels(
+  names: Required<ModelFolders>,
+  config: Config,
+  options: HubOptions = {},
+): Promise<{ generator: Actor; target: Actor }> {
+  const generator = await modelFolder(names.generator, options);
+  const target = await modelFolder(names.target, options);
+  const pair: ModelPair = { generator: modelConfig(generator), target: modelConfig(target) };
+  const { name: backend } = await startBackend((name) =>
+    name === 'wasm' && exceedsWasmHeap(estimateMemory(pair, config, name))
+      ? 'its heap of 4.3 GB is too small for this run'
+      : undefined,
+  );
+  const estimate = estimateMemory(pair, config, backend);
+  if (isLarge(estimate))
+    for (const line of [describeMemory(estimate), describeCost(pair, config)]) (options.say ?? console.error)(line);
+  requireMemory(estimate, backend);
+  const actors = { generator: loadActor(generator, config), target: loadActor(target, config) };
+  reading({ config, ...actors });
+  return actors;
+}

@@ -1,0 +1,94 @@
+/**
+ * GPT-2 as a function of (params, ids), with Hugging Face names and an untied LM head; any size.
+ *
+ * Linear layers are GPT-2's "Conv1D": weight [in, out]. `lm_head.weight` is [vocab, hidden].
+ */
+import * as tf from '@tensorflow/tfjs';
+import { embed, gelu, layerNorm, linear } from '../../tensor/ops';
+import type { Params } from '../../tensor/params';
+import type { RandomStream } from '../../tensor/random';
+import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from '../tape/transformer';
+import type { Gpt2Config } from '../types';
+
+/** Names and shapes of all parameters, in the order of the network. */
+export function gpt2Shapes({ vocab_size: vocab, n_positions, n_embd: d, n_layer }: Gpt2Config): Shapes {
+  const shapes: Shapes = { 'transformer.wte.weight': [vocab, d], 'transformer.wpe.weight': [n_positions, d] };
+  for (let layer = 0; layer < n_layer; layer++) {
+    const block: Shapes = {
+      'ln_1.weight': [d],
+      'ln_1.bias': [d],
+      'attn.c_attn.weight': [d, 3 * d],
+      'attn.c_attn.bias': [3 * d],
+      'attn.c_proj.weight': [d, d],
+      'attn.c_proj.bias': [d],
+      'ln_2.weight': [d],
+      'ln_2.bias': [d],
+      'mlp.c_fc.weight': [d, 4 * d],
+      'mlp.c_fc.bias': [4 * d],
+      'mlp.c_proj.weight': [4 * d, d],
+      'mlp.c_proj.bias': [d],
+    };
+    for (const [name, shape] of Object.entries(block)) shapes[`transformer.h.${layer}.${name}`] = shape;
+  }
+  return { ...shapes, 'transformer.ln_f.weight': [d], 'transformer.ln_f.bias': [d], 'lm_head.weight': [vocab, d] };
+}
+
+/** Standard deviation of the initial weights of one parameter (GPT-2's: 0.02, residual projections scaled by 1/√(2·layers)). */
+function initialDeviation(name: string, config: Gpt2Config): number {
+  if (name.endsWith('c_proj.weight')) return 0.02 / Math.sqrt(2 * config.n_layer);
+  return name.endsWith('wpe.weight') ? 0.01 : 0.02;
+}
+
+/** Random initial parameters. */
+export const initializeGpt2 = (config: Gpt2Config, random: RandomStream): Params =>
+  fillParams(gpt2Shapes(config), (name) => {
+    if (name.endsWith('.bias')) return () => 0;
+    if (/ln_\w+\.weight$/.test(name)) return () => 1;
+    return () => initialDeviation(name, config) * random.normal();
+  });
+
+function attentionBlock(
+  x: tf.Tensor2D,
+  batch: number,
+  params: Params,
+  layer: number,
+  heads: number,
+  cache?: KvCache,
+): tf.Tensor2D {
+  const prefix = `transformer.h.${layer}.attn`;
+  const [rows, d] = x.shape;
+  const qkv = linear(x, params[`${prefix}.c_attn.weight`] as tf.Tensor2D, params[`${prefix}.c_attn.bias`]); // [batch·length, 3d]
+  const part = (index: number): tf.Tensor4D => splitHeads(tf.slice(qkv, [0, index * d], [rows, d]), batch, heads);
+  const joined = attend(part(0), part(1), part(2), cache, layer); // [batch·length, d]
+  return linear(joined, params[`${prefix}.c_proj.weight`] as tf.Tensor2D, params[`${prefix}.c_proj.bias`]);
+}
+
+function feedForward(x: tf.Tensor2D, params: Params, prefix: string): tf.Tensor2D {
+  const hidden = gelu(linear(x, params[`${prefix}.c_fc.weight`] as tf.Tensor2D, params[`${prefix}.c_fc.bias`])); // [batch·length, 4d]
+  return linear(hidden as tf.Tensor2D, params[`${prefix}.c_proj.weight`] as tf.Tensor2D, params[`${prefix}.c_proj.bias`]);
+}
+
+/**
+ * Hidden states at every position, after the last norm, [batch · length, d].
+ * @param ids - token ids, [batch, length]
+ * @param cache - keys and values of earlier positions (sampling only); replaced by those including `ids`
+ */
+export function gpt2Hidden(params: Params, config: Gpt2Config, ids: Int32Array, batch: number, cache?: KvCache): tf.Tensor2D {
+  const { n_embd: d, n_layer, n_head, layer_norm_epsilon: epsilon } = config;
+  const length = ids.length / batch;
+  const norm = (h: tf.Tensor, name: string): tf.Tensor2D =>
+    layerNorm(h, params[`transformer.${name}.weight`], params[`transformer.${name}.bias`], epsilon) as tf.Tensor2D;
+
+  const tokens = embed(ids, params['transformer.wte.weight'] as tf.Tensor2D); // [batch·length, d]
+  const positions = tf.slice(params['transformer.wpe.weight'] as tf.Tensor2D, [pastLength(cache), 0], [length, d]); // [length, d]
+  let x = tf.reshape(tf.add(tf.reshape(tokens, [batch, length, d]), positions), [batch * length, d]) as tf.Tensor2D;
+  for (let layer = 0; layer < n_layer; layer++) {
+    x = tf.add(x, attentionBlock(norm(x, `h.${layer}.ln_1`), batch, params, layer, n_head, cache));
+    x = tf.add(x, feedForward(norm(x, `h.${layer}.ln_2`), params, `transformer.h.${layer}.mlp`));
+  }
+  return norm(x, 'ln_f');
+}
+
+/** Logits after every position, [batch · length, vocab]; arguments as of {@link gpt2Hidden}. */
+export const gpt2Logits = (params: Params, config: Gpt2Config, ids: Int32Array, batch: number): tf.Tensor2D =>
+  lmHead(params, gpt2Hidden(params, config, ids, batch));

@@ -1,0 +1,181 @@
+/**
+ * Hugging Face folders of GPT-2 and Llama models: `config.json` with `model.safetensors` or its shards.
+ *
+ * The LM head is always its own parameter here: a tied checkpoint is untied at load, and what is saved says so.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import { writeFolderAtomic } from '../../files/atomicFile';
+import { parameterShapes } from '../architectures';
+import { describeIssues, huggingFaceConfig, parseModelConfig } from './huggingFaceConfig';
+import { openSafetensors, writeSafetensors, type SafetensorsFile } from '../../files/safetensors';
+import type { ModelConfig } from '../types';
+
+/** A parameter outside the tensor backend: what files hold. */
+export interface StoredTensor {
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+/** A model as it lies on the disk; parameters under the names of {@link parameterShapes}. */
+export interface Checkpoint {
+  readonly config: ModelConfig;
+  readonly params: Readonly<Record<string, StoredTensor>>;
+}
+
+/** Options of {@link saveCheckpoint}. */
+export interface SaveOptions {
+  /** What the weights are rounded to; F32 (the default) keeps them bit by bit. */
+  readonly dtype?: 'F32' | 'F16' | 'BF16';
+  /** Id of the token that ends a text, for generation with other libraries. */
+  readonly endOfText?: number;
+  /** Id of the token that begins a text. Default: the one that ends it, as in GPT-2. */
+  readonly beginOfText?: number;
+  /** Further files of the folder by name, e.g. `tokenizer.json`. */
+  readonly files?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+const HEAD = 'lm_head.weight';
+const WEIGHTS = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+
+/** How an architecture names its tensors: what the base model's names may lack, the embedding, constants that older versions stored. */
+const NAMES = {
+  gpt2: { prefix: 'transformer.', embedding: 'transformer.wte.weight', constants: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/ },
+  llama: { prefix: 'model.', embedding: 'model.embed_tokens.weight', constants: /\.rotary_emb\.inv_freq$/ },
+} as const;
+type Names = (typeof NAMES)[keyof typeof NAMES];
+
+/**
+ * Reads a Hugging Face folder of a GPT-2 or Llama with F32, F16 or BF16 weights, in one file or in shards, as float32.
+ * Names may lack the prefix `transformer.` or `model.`; stored causal masks and rotary frequencies are skipped; a missing LM head is a
+ * copy of the embedding where the config says that they are tied.
+ *
+ * @throws Error naming the folder and the architecture, key, file or tensors that do not fit
+ */
+export function loadCheckpoint(folder: string): Checkpoint {
+  const { config, tied } = readConfig(folder);
+  const shapes = parameterShapes(config);
+  const names = NAMES[config.model_type ?? 'gpt2'];
+  const files = new Map<string, SafetensorsFile>();
+  try {
+    const found = locateTensors(folder, names, files);
+    const untie = tied && !found.has(HEAD);
+    checkNames(folder, Object.keys(shapes), [...found.keys(), ...(untie ? [HEAD] : [])]);
+    const entries = Object.entries(shapes).map(([name, shape]): [string, StoredTensor] => {
+      const { file, storedName } = found.get(untie && name === HEAD ? names.embedding : name)!;
+      return [name, { shape, data: readParameter(`${folder}: ${name}`, file, storedName, shape) }];
+    });
+    return { config, params: Object.fromEntries(entries) };
+  } finally {
+    for (const file of files.values()) file.close();
+  }
+}
+
+/**
+ * Writes a Hugging Face folder (untied head), atomically: an earlier checkpoint there stays whole until the new one is.
+ *
+ * @throws Error naming parameters that do not fit the config, or the path and the cause when the disk refuses
+ */
+export async function saveCheckpoint(
+  folder: string,
+  { config, params }: Checkpoint,
+  { dtype = 'F32', endOfText, beginOfText = endOfText, files = {} }: SaveOptions = {},
+): Promise<void> {
+  const shapes = parameterShapes(config);
+  checkNames('cannot save the checkpoint', Object.keys(shapes), Object.keys(params));
+  for (const [name, shape] of Object.entries(shapes)) checkShape(`cannot save ${name}`, params[name].shape, shape);
+  const tensors = Object.fromEntries(Object.keys(shapes).map((name) => [name, { ...params[name], dtype }]));
+  for (const name of Object.keys(files)) checkFileName(name);
+  const json = huggingFaceConfig(config, { dtype, beginOfText, endOfText });
+  await writeFolderAtomic(folder, (temporary) => {
+    writeSafetensors(join(temporary, WEIGHTS), tensors, { format: 'pt' }); // transformers refuses files without this entry
+    writeFileSync(join(temporary, 'config.json'), JSON.stringify(json, null, 2) + '\n');
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(temporary, name), content);
+  });
+}
+
+function readConfig(folder: string): { config: ModelConfig; tied: boolean } {
+  const path = join(folder, 'config.json');
+  const json = readJson(path);
+  try {
+    return parseModelConfig(json);
+  } catch (error) {
+    throw new Error(`${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+}
+
+interface Location {
+  readonly file: SafetensorsFile;
+  readonly storedName: string;
+}
+
+/** Where every parameter lies, by its full name; opened files go into `files`, for the caller to close. */
+function locateTensors(folder: string, { prefix, constants }: Names, files: Map<string, SafetensorsFile>): Map<string, Location> {
+  const open = (name: string): SafetensorsFile => {
+    if (!files.has(name)) files.set(name, openSafetensors(join(folder, name)));
+    return files.get(name)!;
+  };
+  const found = new Map<string, Location>();
+  for (const [storedName, file] of listTensors(folder, open)) {
+    if (constants.test(storedName)) continue;
+    const name = storedName === HEAD || storedName.startsWith(prefix) ? storedName : `${prefix}${storedName}`;
+    const other = found.get(name);
+    if (other) throw new Error(`${folder}: ${other.storedName} and ${storedName} are the same parameter`);
+    found.set(name, { file, storedName });
+  }
+  return found;
+}
+
+function listTensors(folder: string, open: (name: string) => SafetensorsFile): [string, SafetensorsFile][] {
+  if (existsSync(join(folder, WEIGHTS))) {
+    const file = open(WEIGHTS);
+    return [...file.tensors.keys()].map((name) => [name, file]);
+  }
+  const indexPath = join(folder, INDEX);
+  if (!existsSync(indexPath)) throw new Error(`${folder} has neither ${WEIGHTS} nor ${INDEX} (other formats are not read)`);
+  const parsed = z.object({ weight_map: z.record(z.string(), z.string()) }).safeParse(readJson(indexPath));
+  if (!parsed.success) throw new Error(`${indexPath}: ${describeIssues(parsed.error)}`);
+  return Object.entries(parsed.data.weight_map).map(([name, shard]) => {
+    if (shard !== basename(shard)) throw new Error(`${indexPath}: the shard ${shard} is not in the folder itself`);
+    const file = open(shard);
+    if (!file.tensors.has(name)) throw new Error(`${indexPath}: ${name} is not in ${shard}`);
+    return [name, file];
+  });
+}
+
+function readParameter(where: string, file: SafetensorsFile, storedName: string, shape: readonly number[]): Float32Array {
+  checkShape(where, file.tensors.get(storedName)!.shape, shape);
+  const data = file.read(storedName);
+  if (data instanceof Float32Array) return data;
+  throw new Error(`${where} has dtype ${file.tensors.get(storedName)!.dtype} (supported: F32, F16, BF16)`);
+}
+
+function checkShape(where: string, shape: readonly number[], expected: readonly number[]): void {
+  if (shape.join() !== expected.join()) throw new Error(`${where} has shape [${shape}], the config says [${expected}]`);
+}
+
+function checkNames(where: string, expected: readonly string[], found: readonly string[]): void {
+  const missing = expected.filter((name) => !found.includes(name));
+  const unexpected = found.filter((name) => !expected.includes(name));
+  const reasons = [];
+  if (missing.length > 0) reasons.push(`missing ${missing.join(', ')}`);
+  if (unexpected.length > 0) reasons.push(`unexpected ${unexpected.join(', ')}`);
+  if (reasons.length > 0) throw new Error(`${where}: the parameters do not fit the config: ${reasons.join('; ')}`);
+}
+
+function checkFileName(name: string): void {
+  if (name !== basename(name) || ['', '.', '..', WEIGHTS, 'config.json'].includes(name))
+    throw new Error(`cannot save a file named ${JSON.stringify(name)} with the checkpoint`);
+}
+
+function readJson(path: string): Record<string, unknown> {
+  try {
+    const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
+  } catch (error) {
+    throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+  }
+  throw new Error(`cannot read ${path}: it is not a JSON object`);
+}

@@ -1,0 +1,66 @@
+/**
+ * Sampling on plain tfjs ops: the prompt once, then one position at a time with a KV cache.
+ */
+import * as tf from '@tensorflow/tfjs';
+import { logSoftmax } from '../../tensor/ops';
+import type { KvCache } from './transformer';
+import type { SampleOptions, Samples } from '../types';
+
+/** Draws a token of every row by inverting the distribution function of softmax(logits / temperature). */
+export function drawTokens(
+  logits: tf.Tensor2D,
+  temperature: number,
+  uniforms: ArrayLike<number>,
+): { ids: Int32Array; logProbs: Float32Array } {
+  const [rows, vocab] = logits.shape;
+  const logs = tf.tidy(() => logSoftmax(tf.div(logits, temperature)).dataSync<'float32'>());
+  const ids = new Int32Array(rows);
+  const logProbs = new Float32Array(rows);
+  for (let row = 0; row < rows; row++) {
+    let [token, cumulative] = [0, Math.exp(logs[row * vocab])];
+    while (cumulative <= uniforms[row] && token < vocab - 1) cumulative += Math.exp(logs[row * vocab + ++token]);
+    ids[row] = token;
+    logProbs[row] = logs[row * vocab + token];
+  }
+  return { ids, logProbs };
+}
+
+function disposeCache(cache: KvCache): void {
+  for (const { key, value } of cache) tf.dispose([key, value]);
+}
+
+/** Logits [size, vocab] after the last of new positions [size, length], which come after those in the cache and are added to it. */
+export type NextLogits = (ids: Int32Array, cache: KvCache) => tf.Tensor2D;
+
+/** One call of `next` that leaves nothing behind but its result and the cache grown by `ids`; the old cache is freed. */
+function decode(next: NextLogits, ids: Int32Array, past: KvCache): { last: tf.Tensor2D; cache: KvCache } {
+  const cache = [...past];
+  const [last] = tf.tidy(() => [next(ids, cache) as tf.Tensor, ...cache.flatMap(({ key, value }) => [key, value])]);
+  disposeCache(past);
+  return { last: last as tf.Tensor2D, cache };
+}
+
+/** Samples responses to prompts of one length, [size, promptLength]; see {@link SampleOptions}. */
+export function sampleWithCache(next: NextLogits, promptIds: Int32Array, size: number, options: SampleOptions): Samples {
+  const { maxNewTokens, temperature, uniforms, endOfText } = options;
+  const cells = size * maxNewTokens;
+  const result = { ids: new Int32Array(cells), logProbs: new Float32Array(cells), mask: new Float32Array(cells) };
+  const ended = new Uint8Array(size);
+  let state = decode(next, promptIds, []);
+  for (let step = 0; step < maxNewTokens; step++) {
+    const column = Float32Array.from({ length: size }, (_, row) => uniforms[row * maxNewTokens + step]);
+    const drawn = drawTokens(state.last, temperature, column);
+    state.last.dispose();
+    for (let row = 0; row < size; row++) {
+      const at = row * maxNewTokens + step;
+      if (ended[row]) drawn.ids[row] = endOfText!;
+      result.ids[at] = drawn.ids[row];
+      result.logProbs[at] = ended[row] ? 0 : drawn.logProbs[row];
+      result.mask[at] = ended[row] ? 0 : 1;
+      if (drawn.ids[row] === endOfText) ended[row] = 1;
+    }
+    if (step < maxNewTokens - 1) state = decode(next, drawn.ids, state.cache);
+  }
+  disposeCache(state.cache);
+  return result;
+}

@@ -1,0 +1,34 @@
+// Compiles the AssemblyScript kernels to dist/tensor/kernels/wasm/kernels.{simd,relaxed}.wasm; the second uses relaxed-SIMD fused multiply-adds.
+// Usage: node src/tensor/kernels/wasm/build.mjs
+import { mkdir, open, rename } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import asc from 'assemblyscript/asc';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const out = path.resolve(here, '../../../../dist/tensor/kernels/wasm');
+
+/** Writes through a temporary name, so that a reader never sees half a file. */
+async function writeAtomically(file, bytes) {
+  const handle = await open(`${file}.${process.pid}`, 'w');
+  await handle.writeFile(bytes);
+  await handle.sync();
+  await handle.close();
+  await rename(`${file}.${process.pid}`, file);
+}
+
+async function compile(name, features) {
+  const flags = '-O3 --runtime stub --importMemory --noAssert --use abort= --enable simd'.split(' ');
+  const entry = path.join(here, 'assembly/index.ts');
+  let binary;
+  const { error, stderr } = await asc.main([entry, '--outFile', name, ...flags, ...features], {
+    writeFile: (_file, contents) => (binary = contents),
+  });
+  if (error) throw new Error(`${name}: ${error.message}\n${stderr.toString()}`);
+  await mkdir(out, { recursive: true });
+  await writeAtomically(path.join(out, name), binary);
+  console.log(`${name}: ${binary.length} bytes`);
+}
+
+await compile('kernels.simd.wasm', []);
+await compile('kernels.relaxed.wasm', ['--enable', 'relaxed-simd']);

@@ -1,0 +1,240 @@
+import * as tf from '@tensorflow/tfjs';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { ConfigInput } from '../../src/dpg/config';
+import { rewardOf, startTraining, train, type Experiment, type TrainerState, type TrainStep } from '../../src/dpg/train';
+import { tapeGpt2 } from '../../src/model/tape/tape';
+import { exampleAdvantages, tokenAdvantages } from '../../src/policy/advantages';
+import { responsesOf } from '../../src/policy/rollouts';
+import { disposeParams } from '../../src/tensor/params';
+import { randomStream, restoreStream } from '../../src/tensor/random';
+import { useBackend } from '../support/backend';
+import { TINY, tinyExperiment, valuesOf } from '../support/tinyExperiment';
+
+beforeAll(() => useBackend('cpu'));
+
+/** Steps until the loop ends by itself or `count` are there. */
+async function run(
+  experiment: Experiment,
+  state: TrainerState = startTraining(experiment),
+  count = Infinity,
+): Promise<TrainStep[]> {
+  const steps: TrainStep[] = [];
+  for await (const step of train({ ...experiment, state })) if (steps.push(step) >= count) break;
+  return steps;
+}
+
+/** Rows without the clock. */
+const rowsOf = (steps: readonly TrainStep[]) => steps.map(({ row: { seconds: _, ...row } }) => row);
+
+const variants: Record<string, ConfigInput> = {
+  'example-level': {},
+  'token-level, robust, several inner steps': {
+    credit: 'token',
+    discount: 0.5,
+    advantageScale: 'robust',
+    advantageClip: 4,
+    innerSteps: 4,
+  },
+  'both credits': { credit: 'both', advantageScale: 'robust' },
+  'cross-group batching off, two epochs, KL': { crossGroupBatching: false, innerSteps: 3, epochs: 2, klCoef: 0.1 },
+  'naive, sgd, group scale': { reward: 'naive', innerOptimizer: 'sgd', innerLearningRate: 0.1, advantageScale: 'group' },
+};
+
+it('takes the settings of each step where they change along the run', async () => {
+  const experiment = tinyExperiment({ credit: 'token', discount: 0.5, steps: 4 });
+  const { config } = experiment;
+  const steps = await run({ ...experiment, configAt: (step) => (step < 2 ? { ...config, credit: 'example' } : config) });
+  const perResponse = steps.map(({ advantages, rollouts: { mask, maxNewTokens } }) =>
+    advantages.every((a, cell) => mask[cell] === 0 || a === advantages[cell - (cell % maxNewTokens)]),
+  );
+  expect(perResponse).toEqual([true, true, false, false]);
+});
+
+it('adds the advantages of responses and of tokens where credit is both', async () => {
+  const [both, example, token] = await Promise.all(
+    (['both', 'example', 'token'] as const).map(
+      async (credit) => (await run(tinyExperiment({ credit, discount: 0.5, steps: 1 })))[0],
+    ),
+  );
+  expect(both.advantages).toBeAllClose(
+    example.advantages.map((a, cell) => a + token.advantages[cell]),
+    { atol: 1e-5 },
+  );
+});
+
+it.each([
+  ['entropyCoef falls', { entropyCoef: 0.2, finalEntropy: 0.5 }, { entropyCoef: 0.2 }, { entropyCoef: 0.15 }],
+  [
+    'innerLearningRate rises',
+    { innerLearningRate: 0.02, initialInnerLearningRate: 0.5 },
+    { innerLearningRate: 0.01 },
+    { innerLearningRate: 0.015 },
+  ],
+])('%s linearly along the run', async (_, scheduled, atFirst, halfway) => {
+  const make = (config: ConfigInput) => tinyExperiment({ steps: 2, ...config });
+  const state = startTraining(make(atFirst));
+  const first = await run(make(atFirst), state, 1);
+  const second = await run(make(halfway), state);
+  expect(rowsOf(await run(make(scheduled)))).toEqual(rowsOf([...first, ...second]));
+  expect(rowsOf(await run(make(atFirst)))).not.toEqual(rowsOf([...first, ...second]));
+});
+
+describe.each(Object.entries(variants))('the loop, %s', (_, variant) => {
+  it('is the same for the same seed, bit for bit, and another for another', async () => {
+    const [first, again, other] = [3, 3, 4].map((seed) => tinyExperiment({ ...variant, seed }));
+    const rows = rowsOf(await run(first));
+    expect(rows.map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+    expect(rowsOf(await run(again))).toEqual(rows);
+    expect(rowsOf(await run(other, undefined, 1))[0].phi).not.toBe(rows[0].phi);
+    for (const row of rows) expect(Object.entries(row).filter(([, x]) => !Number.isFinite(x))).toEqual([]);
+  });
+
+  it('holds as many tensors after every step', async () => {
+    const experiment = tinyExperiment(variant);
+    const state = startTraining(experiment);
+    const counts = [tf.memory().numTensors];
+    for await (const { row } of train({ ...experiment, state })) counts[row.step] = tf.memory().numTensors;
+    expect(counts).toEqual(new Array(5).fill(counts[0]));
+  });
+});
+
+describe('a step', () => {
+  it('is made of the rollouts, rewards and advantages that it shows', async () => {
+    const experiment = tinyExperiment();
+    const state = startTraining(experiment);
+    const batches = restoreStream(state.streams.batches.state());
+    const [{ row, rollouts, rewards, advantages, image }] = await run(experiment, state, 1);
+    const again = await rewardOf(experiment)(responsesOf(rollouts), 4, batches);
+    expect(again.values).toEqual(rewards);
+    expect(row.phi).toBe(again.phi);
+    const { values } = exampleAdvantages(rewards, 4, { scale: 'batch', clip: 1e6 });
+    expect(advantages).toEqual(rollouts.mask.map((m, cell) => m * values[Math.floor(cell / 5)]));
+    const mean = rewards.reduce((a, b) => a + b) / 24;
+    expect(row.reward_mean).toBeCloseTo(mean, 10);
+    expect(row.reward_std).toBeCloseTo(Math.sqrt(rewards.reduce((sum, r) => sum + (r - mean) ** 2, 0) / 24), 10);
+    expect(row).toMatchObject({ ...experiment.observe(again.tuned).metrics, target_loss_first: again.targetLossFirst });
+    expect(image).toEqual(experiment.observe(again.tuned).image);
+    disposeParams(again.tuned);
+  });
+
+  it('at token level credits the tokens that the metagradient credits', async () => {
+    const experiment = tinyExperiment({ credit: 'token', discount: 0.5 });
+    const state = startTraining(experiment);
+    const batches = restoreStream(state.streams.batches.state());
+    const [{ rollouts, advantages }] = await run(experiment, state, 1);
+    const { tokens, tuned } = await rewardOf(experiment)(responsesOf(rollouts), 4, batches);
+    disposeParams(tuned);
+    expect(advantages).toEqual(tokenAdvantages(tokens!, rollouts.mask, 5, 0.5, { scale: 'batch', clip: 1e6 }));
+  });
+
+  it('starts from the same target every time and leaves both initial models as they are', async () => {
+    const experiment = tinyExperiment();
+    const before = [experiment.generator, experiment.target].map(({ params }) => valuesOf(params));
+    const fixed = [[1, 2, 3], [4, 5, 6]]; // prettier-ignore
+    const phis: number[] = [];
+    const reward: Experiment['reward'] = async (...rest) => {
+      const { phi, tuned } = await rewardOf(experiment)(fixed, 2, randomStream(0, 'fixed'));
+      disposeParams(tuned);
+      phis.push(phi);
+      return rewardOf(experiment)(...rest);
+    };
+    await run({ ...experiment, reward });
+    expect(phis).toEqual(new Array(4).fill(phis[0]));
+    expect([experiment.generator, experiment.target].map(({ params }) => valuesOf(params))).toEqual(before);
+  });
+
+  it('changes the generator in the direction of Φ over many steps', async () => {
+    const experiment = tinyExperiment({ steps: 30, prompts: 16 });
+    const phis = (await run(experiment)).map(({ row }) => row.phi);
+    const mean = (values: number[]) => values.reduce((a, b) => a + b) / values.length;
+    expect(mean(phis.slice(-5))).toBeGreaterThan(mean(phis.slice(0, 5)));
+  });
+
+  it('runs on the tape engine as well, with the same numbers up to rounding', async () => {
+    const fused = tinyExperiment();
+    const model = tapeGpt2(TINY);
+    const tape = { ...fused, generator: { ...fused.generator, model }, target: { ...fused.target, model } };
+    const [[a], [b]] = [await run(fused, undefined, 1), await run(tape, undefined, 1)];
+    expect(b.rollouts.ids).toEqual(a.rollouts.ids);
+    expect(b.rewards).toBeAllClose(a.rewards, { rtol: 1e-3 });
+    expect([b.row.phi, b.row.entropy]).toBeAllClose([a.row.phi, a.row.entropy], { rtol: 1e-4 });
+  });
+});
+
+describe('the end of the loop', () => {
+  it('comes after the running step when the signal aborts, and the state goes on as if it had never stopped', async () => {
+    const whole = rowsOf(await run(tinyExperiment({ steps: 5 })));
+    const experiment = tinyExperiment({ steps: 5 });
+    const state = startTraining(experiment);
+    const stop = new AbortController();
+    const steps: TrainStep[] = [];
+    for await (const step of train({ ...experiment, state, signal: stop.signal })) if (steps.push(step) === 2) stop.abort();
+    expect(steps).toHaveLength(2);
+    for await (const step of train({ ...experiment, state })) if (steps.push(step) === 4) break; // left early
+    expect(state.step).toBe(4);
+    steps.push(...(await run(experiment, state)));
+    expect(rowsOf(steps)).toEqual(whole);
+    expect(await run(experiment, state)).toEqual([]);
+  });
+
+  it('comes after stopAfterPerfect perfect steps in a row', async () => {
+    const accuracies = [0.5, 1, 1, 0.9, 1, 1, 1, 1];
+    let at = 0;
+    const observe = () => ({ metrics: { pixel_accuracy: accuracies[at++] } });
+    const experiment = { ...tinyExperiment({ steps: 8, stopAfterPerfect: 3 }), observe };
+    const state = startTraining(experiment);
+    expect(await run(experiment, state)).toHaveLength(7);
+    expect(await run(experiment, state)).toEqual([]);
+    at = 0;
+    expect(await run({ ...tinyExperiment({ steps: 8 }), observe })).toHaveLength(8);
+  });
+
+  it('comes with the error of a step that fails; the state is that of the last whole step', async () => {
+    const whole = rowsOf(await run(tinyExperiment()));
+    const experiment = tinyExperiment();
+    const state = startTraining(experiment);
+    let calls = 0;
+    const failing: Experiment = {
+      ...experiment,
+      reward: async (...rest) => {
+        const rewards = await rewardOf(experiment)(...rest);
+        if (++calls === 3) rewards.values[2] = NaN;
+        return rewards;
+      },
+    };
+    const steps: TrainStep[] = [];
+    await expect(async () => {
+      for await (const step of train({ ...failing, state })) steps.push(step);
+    }).rejects.toThrow('reward 2 is NaN');
+    expect([steps.length, state.step]).toEqual([2, 2]);
+    steps.push(...(await run(experiment, state)));
+    expect(rowsOf(steps)).toEqual(whole);
+  });
+});
+
+describe('bad input', () => {
+  it.each<[string, Partial<Experiment>, string]>([
+    ['an objective that is NaN', { objective: ({ 'lm_head.weight': w }) => tf.sum(tf.log(w)) }, 'the objective returned NaN'],
+    ['an unknown parameter', { objective: (p) => tf.sum(p.lm_head) }, 'reads "lm_head", which is no parameter of this model'],
+    [
+      'prompts that are too long',
+      { prompts: (_, n) => Array.from({ length: n }, () => new Array<number>(8).fill(1)) },
+      "prompt (8) and response (5 tokens) exceed the generator's 12 positions",
+    ],
+    [
+      'a token outside the vocabulary',
+      { prompts: (_, n) => Array.from({ length: n }, () => [1, 99]) },
+      'token id 99 is outside the vocabulary of 11',
+    ],
+  ])('%s stops the run', async (_, change, message) => {
+    await expect(run({ ...tinyExperiment(), ...change })).rejects.toThrow(message);
+  });
+
+  it('responses longer than the target’s positions stop the run', async () => {
+    const experiment = tinyExperiment({ maxNewTokens: 8 });
+    const short = tapeGpt2({ ...TINY, n_positions: 6 });
+    await expect(run({ ...experiment, target: { ...experiment.target, model: short } })).rejects.toThrow(
+      "sequenceLength 7 exceeds the model's 6 positions",
+    );
+  });
+});

@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig } from '../../src/dpg/config';
+import { EXPERIMENTS } from '../../src/experiments/experiments';
+import { describeCost, preset, PRESETS, stepCost } from '../../src/experiments/presets';
+import { adamw, sgd } from '../../src/learn/optimizer';
+import type { Gpt2Config } from '../../src/model/types';
+import * as tf from '@tensorflow/tfjs';
+import { useBackend } from '../support/backend';
+
+const names = Object.keys(EXPERIMENTS);
+
+describe('presets', () => {
+  it.each(PRESETS.flatMap((name) => names.map((experiment) => [name, experiment] as const)))(
+    '%s is a configuration of %s',
+    (name, experiment) => {
+      for (const optimizer of ['adamw', 'sgd'] as const) parseConfig(preset(name, experiment, optimizer).input);
+    },
+  );
+
+  it('tiny is the experiment’s own settings; others and experiments without settings are named', () => {
+    expect(preset('tiny', 'anything')).toEqual({ input: {}, models: {} });
+    expect(() => preset('huge', 'sixty-seven')).toThrow('there are the presets tiny, gpt2, paper (got "huge")');
+    expect(() => preset('paper', 'my-own')).toThrow('the experiment "my-own" has no preset "paper"');
+  });
+
+  it('paper has as many examples a step of the target as the paper: 1,024', () => {
+    for (const experiment of names) {
+      const { prompts, rollouts, innerSteps } = parseConfig(preset('paper', experiment).input);
+      expect((prompts * rollouts) / innerSteps).toBe(1024);
+    }
+  });
+
+  it('converted optimizers make the authors’ updates from gradients that are A times smaller', async () => {
+    await useBackend('cpu');
+    const summed = { w: tf.tensor1d([3e-6, -2e-4, 1e-8, 5e-5]) };
+    const start = { w: tf.tensor1d([0.1, -0.2, 0.3, 0]) };
+    const step = (optimizer: ReturnType<typeof sgd>, g: typeof summed) => {
+      const { params } = optimizer.update(optimizer.init(start), g);
+      return tf.sub(params.w, start.w).dataSync();
+    };
+    const rates = { weights: [8, 5e-6, 5.12e-4], outputs: [128, 1e-6, 6.4e-5] } as const; // A, and the paper's two learning rates
+    for (const [experiment, [A, forAdamw, forSgd]] of [
+      ['sixty-seven', rates.weights],
+      ['uuid', rates.outputs],
+    ] as const) {
+      const mean = { w: tf.div(summed.w, A) as tf.Tensor1D };
+      const ours = parseConfig(preset('paper', experiment).input);
+      const { innerLearningRate: learningRate, b1, b2, eps, epsRoot, weightDecay } = ours;
+      const theirs = adamw({ learningRate: forAdamw, b1: 0.9, b2: 0.95, eps: 1e-8, epsRoot: 1e-9, weightDecay: 1e-4 });
+      expect(step(adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay }), mean)).toBeAllClose(step(theirs, summed), {
+        rtol: 1e-4,
+      });
+      const rate = parseConfig(preset('paper', experiment, 'sgd').input).innerLearningRate;
+      expect(step(sgd({ learningRate: rate }), mean)).toBeAllClose(step(sgd({ learningRate: forSgd }), summed), { rtol: 1e-4 });
+    }
+  });
+});
+
+describe('the cost', () => {
+  const model: Gpt2Config = { vocab_size: 100, n_positions: 50, n_embd: 16, n_layer: 2, n_head: 2, layer_norm_epsilon: 1e-5 };
+  const models = { generator: model, target: model };
+  const N = 2 * (12 * 16 * 16 + 13 * 16) + 2 * 16 + 100 * 16; // blocks, last norm, head
+
+  it('counts tokens times parameters', () => {
+    const config = parseConfig({ prompts: 3, rollouts: 2, promptLength: 10, maxNewTokens: 6, steps: 7 });
+    const { tokens, flop } = stepCost(models, config);
+    expect(tokens).toEqual({ generator: 6 * 16, target: 6 * 5 });
+    expect(flop).toBe(2 * N * (96 * (1 + 3) + 30 * (3 + 2)));
+    const longer = parseConfig({
+      prompts: 4,
+      rollouts: 2,
+      promptLength: 10,
+      maxNewTokens: 6,
+      innerSteps: 2,
+      klCoef: 0.1,
+      epochs: 2,
+    });
+    expect(stepCost(models, longer).flop).toBe(2 * N * (128 * (1 + 2 * 4) + 40 * (3 + 3 + 4)));
+    expect(stepCost(models, { ...config, reward: 'naive' }).flop).toBe(2 * N * (96 * 4 + 30 * 3));
+  });
+
+  it('is told in one line', () => {
+    const line = describeCost(models, parseConfig({ steps: 4000 }));
+    expect(line).toMatch(
+      /^cost: .+ tokens of the generator and .+ of the target a step, .+ FLOP; 4,000 steps take about .+ GPU hours .+$/,
+    );
+  });
+});

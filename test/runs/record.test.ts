@@ -1,0 +1,106 @@
+import fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { sixtySeven } from '../../src/experiments/patternExperiment';
+import { newRun, record, resumedRun, type Run } from '../../src/runs/record';
+import { readMetrics } from '../../src/runs/runFolder';
+import { latestCheckpoint } from '../../src/runs/savedState';
+import { disposeTrainer, type Experiment } from '../../src/dpg/train';
+import type { ModelFolders } from '../../src/experiments/weightSpace';
+import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
+
+let place: string;
+let folders: ModelFolders;
+beforeAll(async () => {
+  vi.stubEnv('DPG_BACKEND', 'wasm');
+  place = fs.mkdtempSync(join(tmpdir(), 'record-'));
+  folders = await saveTinyModels(place);
+});
+afterAll(() => fs.rmSync(place, { recursive: true }));
+
+const tiny = (more: object = {}): Promise<Experiment> => sixtySeven({ ...TINY_CONFIG, steps: 8, klCoef: 0.1, ...more }, folders);
+
+/** Takes steps until `last` is done, then stops as Ctrl-C does. */
+async function takeSteps(experiment: Experiment, run: Run, last: number): Promise<void> {
+  const stop = new AbortController();
+  for await (const { row } of record(experiment, run, { checkpointEvery: 3, examplesEvery: 2, signal: stop.signal }))
+    if (row.step === last) stop.abort();
+  run.folder.close();
+  disposeTrainer(run.state);
+}
+
+const read = (name: string, file: string): string => fs.readFileSync(join(place, name, file), 'utf8');
+/** Everything the newest checkpoint holds but the lengths of the row files, which have seconds in them. */
+function lastState(name: string) {
+  const { step, trees, values } = latestCheckpoint(join(place, name, 'checkpoints')).state!;
+  return { step, trees, values: values.values };
+}
+const rows = (name: string) => readMetrics(join(place, name)).map((row) => ({ ...row, seconds: 0 }));
+
+test.each(['fused', 'tape'] as const)('a resumed run equals one that was not stopped, bit by bit: %s', async (engine) => {
+  const experiment = await tiny({ engine });
+  const [whole, parts] = [`${engine}-whole`, `${engine}-parts`];
+  await takeSteps(experiment, newRun(experiment, join(place, whole), folders), 8);
+  await takeSteps(experiment, newRun(experiment, join(place, parts), folders), 2);
+  for (const last of [3, 7, 8]) {
+    const again = await tiny({ engine }); // as in another process: nothing is shared
+    await takeSteps(again, resumedRun(again, join(place, parts)), last);
+    again.generator.model.dispose();
+    again.target.model.dispose();
+  }
+  expect(rows(parts)).toEqual(rows(whole));
+  expect(rows(whole).map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+  expect(new Set(rows(whole).map(({ phi }) => phi)).size).toBe(8); // the runs did something
+  expect(read(parts, 'examples.jsonl')).toBe(read(whole, 'examples.jsonl'));
+  expect(lastState(parts)).toEqual(lastState(whole));
+});
+
+test('a step that fails, in training or in logging, is done again as it would have been', async () => {
+  const experiment = await tiny();
+  let calls = 0;
+  const observe: Experiment['observe'] = (tuned) => {
+    if (++calls === 3) throw new Error('no reward'); // in step 5, when step 4 is not in a checkpoint yet
+    return experiment.observe(tuned);
+  };
+  const broken = { ...experiment, observe };
+  const folder = join(place, 'failing');
+  await takeSteps(experiment, newRun(experiment, folder, folders), 2);
+  const failing = resumedRun(broken, folder);
+  await expect(takeSteps(broken, failing, 8)).rejects.toThrow('no reward');
+  failing.folder.close();
+  const full = resumedRun(experiment, folder);
+  const appendExamples = (): void => {
+    throw new Error('disk full');
+  };
+  const refusing: Run = { ...full, folder: { ...full.folder, appendExamples } };
+  await expect(takeSteps(experiment, refusing, 8)).rejects.toThrow('disk full');
+  full.folder.close();
+  await takeSteps(experiment, resumedRun(experiment, folder), 8);
+  await takeSteps(experiment, newRun(experiment, join(place, 'sound'), folders), 8);
+  expect(rows('failing')).toEqual(rows('sound'));
+  expect(read('failing', 'examples.jsonl')).toBe(read('sound', 'examples.jsonl'));
+});
+
+test('refuses to go on with another experiment, configuration or model; rows stay', async () => {
+  const experiment = await tiny();
+  const folder = join(place, 'refusing');
+  await takeSteps(experiment, newRun(experiment, folder, folders), 2);
+  const refusal = (change: Partial<Experiment>) => () => resumedRun({ ...experiment, ...change }, folder);
+  expect(refusal({ name: 'qr-code' })).toThrow(/holds a run of sixty-seven, not of qr-code/);
+  expect(refusal({ config: { ...experiment.config, seed: 5 } })).toThrow(/was made with seed 0, not 5/);
+  expect(refusal({ target: experiment.generator })).toThrow(/began with a target of other weights \(.*target\): start a new run/);
+  expect(rows('refusing')).toHaveLength(2);
+  resumedRun(experiment, folder).folder.close();
+});
+
+test('new runs of the same second have folders of their own', async () => {
+  const experiment = await tiny();
+  const runs = [1, 2, 3].map(() => newRun(experiment, undefined, folders));
+  expect(new Set(runs.map(({ folder }) => folder.path)).size).toBe(3);
+  for (const { folder, state } of runs) {
+    folder.close();
+    disposeTrainer(state);
+    fs.rmSync(folder.path, { recursive: true });
+  }
+});
