@@ -88,7 +88,7 @@ export interface Kernels {
 
 /** The compiled modules lie beside this file in dist/, also when this file itself runs from src/. */
 function moduleBytes(name: 'simd' | 'relaxed'): Uint8Array<ArrayBuffer> {
-  const folder = __filename.endsWith('.ts') ? path.resolve(__dirname, '../../../../dist/tensor/kernels/wasm/wasm') : __dirname;
+  const folder = __filename.endsWith('.ts') ? path.resolve(__dirname, '../../../../dist/tensor/kernels/wasm') : __dirname;
   const file = path.join(folder, `kernels.${name}.wasm`);
   try {
     return new Uint8Array(readFileSync(file));
