@@ -1,5 +1,6 @@
 /** Kernels on a memory of their own, and arrays in and out of it. */
-import { arena, floatsAt, integersAt, loadKernels, type Pointer } from '../../src/tensor/kernels/wasm/kernels';
+import type { Pointer } from '../../src/tensor/kernels/kernels';
+import { arena, floatsAt, integersAt, loadKernels } from '../../src/tensor/kernels/wasm/kernels';
 
 export function kernelMemory(relaxed?: boolean) {
   const memory = new WebAssembly.Memory({ initial: 1 });

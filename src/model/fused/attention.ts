@@ -1,5 +1,5 @@
 /** Causal multi-head self-attention between the qkv projection and the output projection. */
-import type { Arena, Kernels, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
 import type { Microbatch } from './microbatch';
 
 export interface AttentionActivations {

@@ -2,7 +2,7 @@
  * A pre-norm transformer block on the residual stream h, in two halves. In the first, up to the attention's output, positions mix; in the
  * second, h += projection(output), then h += mlp(norm(h)), every row is by itself.
  */
-import type { Arena, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import {
   attentionActivations,
   attentionBackward,

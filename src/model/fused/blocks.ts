@@ -2,7 +2,7 @@
  * The stack of blocks. Only the rows that count leave it: rows with mask 0 (padding, prompts) have no loss, so past their keys and values in
  * the last attention nothing is computed for them.
  */
-import type { Arena, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import { attentionForward, type AttentionActivations } from './attention';
 import {
   blockActivations,

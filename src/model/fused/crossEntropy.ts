@@ -2,10 +2,7 @@
  * From the last layer norm to the loss: logits = x·headᵀ, then cross-entropy (or the policy surrogate) of every row. The logits exist
  * for a bounded number of rows at a time, so a vocabulary of 50,257 costs no more memory than one of 512.
  */
-import type { Arena, Kernels, Pointer } from '../../tensor/kernels/wasm/kernels';
-
-/** Bytes of logits held at once (their tangent takes as much again). */
-const LOGIT_BYTES = 32 * 2 ** 20;
+import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
 
 /** Rows x [rows, width] before an LM head [vocab, width], and room for some rows of logits. */
 export interface LossRows {
@@ -29,9 +26,9 @@ export interface LogitBuffer {
   readonly dot: Pointer;
 }
 
-/** Room for the logits of as many of `rows` rows as {@link LOGIT_BYTES} holds. */
-export function logitBuffer(a: Arena, rows: number, vocab: number, tangent = false): LogitBuffer {
-  const limit = Math.max(1, Math.min(rows, Math.floor(LOGIT_BYTES / (4 * vocab))));
+/** Room for the logits of as many of `rows` rows as `bytes` hold. */
+export function logitBuffer(a: Arena, rows: number, vocab: number, bytes: number, tangent = false): LogitBuffer {
+  const limit = Math.max(1, Math.min(rows, Math.floor(bytes / (4 * vocab))));
   return { limit, at: a.floats(limit * vocab), dot: tangent ? a.floats(limit * vocab) : 0 };
 }
 

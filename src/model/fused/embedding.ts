@@ -2,7 +2,7 @@
  * Token plus position embedding: h = wte[ids] + wpe. Linear in both tables, so every function is the same kernel on other
  * tables.
  */
-import type { Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Pointer } from '../../tensor/kernels/kernels';
 import type { Microbatch } from './microbatch';
 
 /** The two tables, their gradients or their tangents. */

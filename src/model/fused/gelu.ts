@@ -2,7 +2,7 @@
  * tanh-GELU on n numbers, computed as x·σ(2√(2/π)·(x + 0.044715 x³)). Forwards x is replaced by the derivative there, so that no exponential
  * is needed on the way back, which works in place.
  */
-import type { Kernels, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Kernels, Pointer } from '../../tensor/kernels/kernels';
 
 /** y = g(x); x ← g'(x) */
 export const geluForward = (k: Kernels, n: number, x: Pointer, y: Pointer): void => k.geluForward(n, x, y);

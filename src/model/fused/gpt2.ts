@@ -5,7 +5,7 @@
  * Memory: three arrays the size of the parameters at most, 64 MiB of activations (more only if one example needs more)
  * and at most 2 × 32 MiB of logits.
  */
-import { floatsAt, type Arena, type Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import type { TokenBatch } from '../types';
 import {
   narrowed,
@@ -71,7 +71,7 @@ function backward<X>(
 ): Float32Array {
   const p = w.region('parameters').pointers;
   const g = w.region('result').pointers;
-  w.region('result').values().fill(0);
+  w.region('result').clear();
   const allocate = (a: Arena, examples: number) => ({
     ...rowBuffers(a, w, examples, batch.length),
     ...streamBuffers(a, w, examples, batch.length, w.config.n_layer),
@@ -132,16 +132,17 @@ export function policyGradient(
     ...{ entropies: a.floats(rows), kls: a.floats(rows), clips: a.floats(rows) },
   });
   const values = backward(w, batch, 1, allocateExtra, ({ loss, buffers: { extra }, positions }, dHead, x, dx) => {
-    const view = (at: Pointer) => floatsAt(w.memory, at, loss.rows);
     for (const name of names) {
       const from = inputs[name];
-      if (from) view(extra[name]).set(new Float32Array(loss.rows).map((_, i) => from[positions[i]]));
+      if (from)
+        w.memory.write(
+          extra[name],
+          Float32Array.from(positions, (position) => from[position]),
+        );
     }
     policyBackward(loss, extra, coefficients, head, dHead, x, dx);
-    for (const name of ['entropies', 'kls', 'clips'] as const) {
-      const found = view(extra[name]);
-      positions.forEach((position, i) => (results[name][position] = found[i]));
-    }
+    for (const name of ['entropies', 'kls', 'clips'] as const)
+      w.memory.read(extra[name], loss.rows, (found) => positions.forEach((position, i) => (results[name][position] = found[i])));
   });
   return { logProbs: values, ...results };
 }
@@ -158,7 +159,6 @@ const dualBuffers = (a: Arena, w: Workspace, examples: number, length: number, k
  * tangent pass alone: activations live for one layer.
  */
 export function tokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
-  if (isOfHeadAlone(w)) return headTokenTangents(w, batch);
   const p = w.region('parameters').pointers;
   const pDot = w.region('tangent').pointers;
   const allocate = (a: Arena, examples: number) => dualBuffers(a, w, examples, batch.length, 1);
@@ -173,18 +173,8 @@ export function tokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
   });
 }
 
-/** Whether the tangent moves the LM head, which stands last in the layout, and nothing else: so it is for Φ of the head and T = 1. */
-const isOfHeadAlone = (w: Workspace): boolean => {
-  const { slots } = w.layout;
-  const beforeHead = w
-    .region('tangent')
-    .values()
-    .subarray(0, slots[slots.length - 1].offset);
-  return beforeHead.every((x) => x === 0);
-};
-
-/** {@link tokenTangents} along a tangent of the LM head alone: none goes through the blocks, and their forward pass is all it takes. */
-function headTokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
+/** {@link tokenTangents} where the tangent moves the LM head and nothing else: none goes through the blocks, and their forward pass is all it takes. */
+export function headTokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
   const { head: headDot } = w.region('tangent').pointers;
   return forward(w, batch, true, (loss, head, x) => crossEntropyTangent(loss, head, headDot, x, 0));
 }
@@ -196,7 +186,7 @@ export function hessianVectorProduct(w: Workspace, batch: TokenBatch, total: num
   const p = w.region('parameters').pointers;
   const pDot = w.region('tangent').pointers;
   const gDot = w.region('result').pointers;
-  w.region('result').values().fill(0);
+  w.region('result').clear();
   const allocate = (a: Arena, examples: number) => ({
     ...dualBuffers(a, w, examples, batch.length, w.config.n_layer),
     d: stackCotangents(a, examples * batch.length, w.config.n_embd),

@@ -1,5 +1,5 @@
 /** The last layer norm, on the rows that count; `loss` goes from the normalized rows y to their cotangents. */
-import type { Arena, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import {
   layerNormActivations,
   layerNormBackward,

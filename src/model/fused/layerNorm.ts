@@ -1,5 +1,5 @@
 /** Layer norm: x̂ = (x − mean)·r with r = 1/√(var + ε), y = γ·x̂ + β, over the last axis. */
-import type { Arena, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import type { Affine } from './layout';
 import type { Microbatch } from './microbatch';
 

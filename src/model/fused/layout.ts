@@ -2,7 +2,7 @@
  * Where each parameter of a GPT-2 lies in one flat array of floats, and as pointers once that array stands in a worker's memory.
  * Gradients and tangents have the same layout.
  */
-import type { Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Pointer } from '../../tensor/kernels/kernels';
 import type { Gpt2Config } from '../types';
 
 /** One tensor: its Hugging Face name, shape and first float. */

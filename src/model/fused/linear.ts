@@ -1,5 +1,5 @@
 /** Linear layer: y = x·W + b with W [inputs, outputs] (GPT-2's "Conv1D"). */
-import type { Kernels, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Kernels, Pointer } from '../../tensor/kernels/kernels';
 import type { Affine } from './layout';
 
 /** Sizes of one application. */

@@ -1,5 +1,5 @@
 /** What every layer function runs on. */
-import type { Kernels, Pointer } from '../../tensor/kernels/wasm/kernels';
+import type { Kernels, Pointer } from '../../tensor/kernels/kernels';
 
 /** Some examples of one length inside a worker's memory. */
 export interface Microbatch {

@@ -2,7 +2,7 @@
  * Sampling with a KV cache: the prompts in one pass, then one position of every row at a time. A row's tokens depend on nothing
  * but its prompt and its uniform numbers.
  */
-import { floatsAt, integersAt, measureBytes, type Arena } from '../../tensor/kernels/wasm/kernels';
+import { measureBytes, type Arena } from '../../tensor/kernels/kernels';
 import type { SampleOptions, Samples } from '../types';
 import { attentionForward, attentionWorkFloats } from './attention';
 import { stackActivations, stackForward } from './blocks';
@@ -19,10 +19,7 @@ export interface Prompts {
   readonly length: number;
 }
 
-/** Rows sampled at a time: enough to make packing the weights cheap, few enough that their keys and values stay near the cache. */
-const GROUP_ROWS = 48;
-
-/** Samples after every prompt, at most as many rows at a time as the activation budget allows. */
+/** Samples after every prompt, at most as many rows at a time as the activation budget allows; filled when the memory has been read. */
 export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): Samples {
   const { maxNewTokens, endOfText } = options;
   const total = prompts.size * maxNewTokens;
@@ -32,11 +29,11 @@ export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): 
     mask: new Float32Array(total),
   };
   const perRow = measureBytes((counting) => groupBuffers(counting, w, 1, prompts.length, maxNewTokens));
-  const limit = Math.max(1, Math.min(GROUP_ROWS, Math.floor(w.activationBytes / perRow)));
+  const limit = Math.max(1, Math.min(w.portions.sampledRows, Math.floor(w.portions.activationBytes / perRow)));
   for (let from = 0; from < prompts.size; from += limit) {
-    const mark = w.arena.mark();
+    const mark = w.memory.arena.mark();
     sampleGroup(w, prompts, options, from, Math.min(limit, prompts.size - from), samples);
-    w.arena.release(mark);
+    w.memory.arena.release(mark);
   }
   return samples;
 }
@@ -67,26 +64,26 @@ type GroupBuffers = ReturnType<typeof groupBuffers>;
 function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, from: number, rows: number, samples: Samples): void {
   const { maxNewTokens, temperature, uniforms, endOfText } = options;
   const { length } = prompts;
-  const b = groupBuffers(w.arena, w, rows, length, maxNewTokens);
-  const logits = logitBuffer(w.arena, rows, w.config.vocab_size);
+  const b = groupBuffers(w.memory.arena, w, rows, length, maxNewTokens);
+  const logits = logitBuffer(w.memory.arena, rows, w.config.vocab_size, w.portions.logitBytes);
   const { n_embd: width, vocab_size: vocab } = w.config;
   const loss: LossRows = { ...{ k: w.k, rows, width, vocab, logits, weights: 0 }, targets: b.drawn, values: b.drawnLogProbs };
-  const integers = (at: number, values: Int32Array) => integersAt(w.memory, at, values.length).set(values);
   const finished = new Uint8Array(rows);
+  const perRow = (value: (row: number) => number) => Int32Array.from({ length: rows }, (_, i) => value(i));
 
-  integers(b.ids, prompts.ids.subarray(from * length, (from + rows) * length));
-  integers(
+  w.memory.write(b.ids, prompts.ids.subarray(from * length, (from + rows) * length));
+  w.memory.write(
     b.index,
-    Int32Array.from({ length: rows }, (_, i) => (i + 1) * length - 1),
+    perRow((i) => (i + 1) * length - 1),
   ); // each prompt's last position
   advance(w, microbatch(w, rows, length, b.work), b, b.ids, 0);
-  integers(
+  w.memory.write(
     b.index,
-    Int32Array.from({ length: rows }, (_, i) => i),
+    perRow((i) => i),
   ); // from now on there is but one
   for (let t = 0; t < maxNewTokens; t++) {
     const column = Float32Array.from({ length: rows }, (_, i) => uniforms[(from + i) * maxNewTokens + t]);
-    floatsAt(w.memory, b.uniforms, rows).set(column);
+    w.memory.write(b.uniforms, column);
     draw(w, b, loss, temperature);
     record(w, b, finished, samples, endOfText, (i) => (from + i) * maxNewTokens + t);
     if (t + 1 === maxNewTokens || finished.every((f) => f === 1)) return;
@@ -114,7 +111,7 @@ function draw(w: Workspace, b: GroupBuffers, loss: LossRows, temperature: number
   );
 }
 
-/** Writes the drawn tokens to the samples; rows that have ended draw `endOfText`. */
+/** Has the drawn tokens written to the samples. Rows that have ended draw on, for nobody, as long as others need it or a GPU does not know. */
 function record(
   w: Workspace,
   b: GroupBuffers,
@@ -123,16 +120,13 @@ function record(
   endOfText: number | undefined,
   position: (row: number) => number,
 ): void {
-  const drawn = integersAt(w.memory, b.drawn, finished.length);
-  const logProbs = floatsAt(w.memory, b.drawnLogProbs, finished.length);
-  for (let i = 0; i < finished.length; i++) {
-    if (finished[i]) {
-      drawn[i] = endOfText!;
-      continue;
-    }
-    samples.ids[position(i)] = drawn[i];
-    samples.logProbs[position(i)] = logProbs[i];
-    samples.mask[position(i)] = 1;
-    if (drawn[i] === endOfText) finished[i] = 1;
-  }
+  const running = (use: (row: number) => void) => finished.forEach((end, row) => void (end || use(row)));
+  w.memory.read(b.drawnLogProbs, finished.length, (values) => running((row) => (samples.logProbs[position(row)] = values[row])));
+  w.memory.readIntegers(b.drawn, finished.length, (drawn) =>
+    running((row) => {
+      samples.ids[position(row)] = drawn[row];
+      samples.mask[position(row)] = 1;
+      if (drawn[row] === endOfText) finished[row] = 1;
+    }),
+  );
 }

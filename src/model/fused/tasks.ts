@@ -3,6 +3,7 @@ import type { Gpt2Config, SampleOptions, Samples, TokenBatch } from '../types';
 import type { PolicyCoefficients } from './crossEntropy';
 import {
   gradient,
+  headTokenTangents,
   hessianVectorProduct,
   logProbs,
   policyGradient,
@@ -11,7 +12,7 @@ import {
   type PolicyValues,
 } from './gpt2';
 import { sample, type Prompts } from './sampling';
-import { workspace, type Workspace, type WorkspaceOptions } from './workspace';
+import { workspace, type CpuWorkspace, type WorkspaceOptions } from './workspace';
 
 /** Flat parameters, in memory that threads share, and the number of their version: a worker copies a version once. */
 export interface SharedParameters {
@@ -68,7 +69,8 @@ export function performer(config: Gpt2Config, options?: WorkspaceOptions): Perfo
     tangents: ({ params, tangent, batch, total, out }) => {
       load(params);
       w.region('tangent').values().set(new Float32Array(tangent));
-      return out ? copyResult(w, out, hessianVectorProduct(w, batch, total)) : tokenTangents(w, batch);
+      if (out) return copyResult(w, out, hessianVectorProduct(w, batch, total));
+      return isOfHeadAlone(w) ? headTokenTangents(w, batch) : tokenTangents(w, batch);
     },
     logProbs: ({ params, batch, temperature }) => {
       load(params);
@@ -91,7 +93,17 @@ export function performer(config: Gpt2Config, options?: WorkspaceOptions): Perfo
   return (kind, task) => perform[kind](task);
 }
 
-function copyResult<R>(w: Workspace, out: ArrayBufferLike, result: R): R {
+/** Whether the tangent moves the LM head, which stands last in the layout, and nothing else: so it is for Φ of the head and T = 1. */
+function isOfHeadAlone(w: CpuWorkspace): boolean {
+  const { slots } = w.layout;
+  const beforeHead = w
+    .region('tangent')
+    .values()
+    .subarray(0, slots[slots.length - 1].offset);
+  return beforeHead.every((x) => x === 0);
+}
+
+function copyResult<R>(w: CpuWorkspace, out: ArrayBufferLike, result: R): R {
   new Float32Array(out).set(w.region('result').values());
   return result;
 }

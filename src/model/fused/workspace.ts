@@ -1,14 +1,6 @@
 /** One worker's memory: the parameters, their tangent and gradient, and buffers for one microbatch at a time. */
-import {
-  arena,
-  floatsAt,
-  integersAt,
-  loadKernels,
-  measureBytes,
-  type Arena,
-  type Kernels,
-  type Pointer,
-} from '../../tensor/kernels/wasm/kernels';
+import { measureBytes, type Arena, type KernelMemory, type Kernels, type Pointer } from '../../tensor/kernels/kernels';
+import { floatsAt, loadKernels, wasmMemory } from '../../tensor/kernels/wasm/kernels';
 import { inputsAndLabels, microbatches } from '../batch';
 import type { Gpt2Config, TokenBatch } from '../types';
 import { attentionWorkFloats } from './attention';
@@ -17,25 +9,45 @@ import { logitBuffer, type LogitBuffer, type LossRows } from './crossEntropy';
 import { parameterLayout, parametersAt, type Gpt2Parameters, type Layout } from './layout';
 import type { Microbatch } from './microbatch';
 
-/** Bytes of activations a microbatch may take, unless a single example needs more. */
-export const ACTIVATION_BYTES = 64 * 2 ** 20;
+/** How much is computed at a time. */
+export interface Portions {
+  /** Bytes of activations a microbatch may take, unless a single example needs more. */
+  readonly activationBytes: number;
+  /** Rows of a microbatch. */
+  readonly microbatchRows: number;
+  /** Prompts that are sampled after at a time. */
+  readonly sampledRows: number;
+  /** Bytes of logits held at once (their tangent takes as much again). */
+  readonly logitBytes: number;
+}
 
 /**
- * Rows of a microbatch: enough to make packing the weights cheap, few enough to stay near the cache (128–512 differ by a few
- * per cent).
+ * For CPUs: rows enough to make packing the weights cheap, few enough to stay near the cache (128 to 512 differ by a few per cent), the keys
+ * and values of those sampled too.
  */
-const MICROBATCH_ROWS = 256;
+export const CPU_PORTIONS: Portions = {
+  activationBytes: 64 * 2 ** 20,
+  microbatchRows: 256,
+  sampledRows: 48,
+  logitBytes: 32 * 2 ** 20,
+};
 
 export interface WorkspaceOptions {
   /** See {@link loadKernels}. */
   readonly relaxed?: boolean;
-  /** Default {@link ACTIVATION_BYTES}. */
+  /** Default: those of {@link CPU_PORTIONS}. */
   readonly activationBytes?: number;
 }
 
-/** A flat array of the parameters' layout in this memory. */
+/** Numbers of the parameters' layout in a memory. */
 export interface Region {
   readonly pointers: Gpt2Parameters;
+  /** Sets all to 0. */
+  clear(): void;
+}
+
+/** In WebAssembly's memory they are one flat array. */
+export interface FlatRegion extends Region {
   values(): Float32Array;
 }
 
@@ -43,31 +55,38 @@ export interface Workspace {
   readonly config: Gpt2Config;
   readonly layout: Layout;
   readonly k: Kernels;
-  readonly memory: WebAssembly.Memory;
-  readonly arena: Arena;
-  readonly activationBytes: number;
+  readonly memory: KernelMemory;
+  readonly portions: Portions;
   /** The region of that name; made (and kept) at first use, which must not be inside a pass. */
   region(name: 'parameters' | 'tangent' | 'result'): Region;
 }
 
+export interface CpuWorkspace extends Workspace {
+  region(name: 'parameters' | 'tangent' | 'result'): FlatRegion;
+}
+
 /** A fresh memory with the kernels on it. */
-export function workspace(config: Gpt2Config, { relaxed, activationBytes = ACTIVATION_BYTES }: WorkspaceOptions = {}): Workspace {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
-  const k = loadKernels(memory, relaxed);
-  const own = arena(memory);
-  k.setScratch(own.floats(k.scratchBytes() / 4));
+export function workspace(
+  config: Gpt2Config,
+  { relaxed, activationBytes = CPU_PORTIONS.activationBytes }: WorkspaceOptions = {},
+): CpuWorkspace {
+  const bytes = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
+  const k = loadKernels(bytes, relaxed);
+  const memory = wasmMemory(bytes);
+  k.setScratch(memory.arena.floats(k.scratchBytes() / 4));
   const layout = parameterLayout(config);
-  const regions = new Map<string, Region>();
-  const region = (name: string): Region => {
+  const regions = new Map<string, FlatRegion>();
+  const region = (name: string): FlatRegion => {
     let found = regions.get(name);
     if (!found) {
-      const base = own.floats(layout.length);
-      found = { pointers: parametersAt(config, layout, base), values: () => floatsAt(memory, base, layout.length) };
+      const base = memory.arena.floats(layout.length);
+      const values = () => floatsAt(bytes, base, layout.length);
+      found = { pointers: parametersAt(config, layout, base), values, clear: () => void values().fill(0) };
       regions.set(name, found);
     }
     return found;
   };
-  return { config, layout, k, memory, arena: own, activationBytes, region };
+  return { config, layout, k, memory, portions: { ...CPU_PORTIONS, activationBytes }, region };
 }
 
 /** Buffers every pass over a batch has. */
@@ -105,7 +124,7 @@ export interface Loaded<B> {
 
 /**
  * Runs `body` on one microbatch after the other, each at most as large as the activation budget allows, and collects what it leaves in
- * `values`: [size, length], 0 where the mask is 0. Microbatches without a row that counts are skipped.
+ * `values`: [size, length], 0 where the mask is 0, filled when the memory has been read. Microbatches without a row that counts are skipped.
  * @param weight - weight of a row whose mask is 1
  * @param tangent - whether logits need a tangent beside them
  * @param allocate - the buffers of a microbatch of so many examples, without the logits
@@ -119,21 +138,24 @@ export function inMicrobatches<B extends RowBuffers>(
 ): Float32Array {
   const result = new Float32Array(batch.size * batch.length);
   const perExample = measureBytes((counting) => allocate(counting, 1));
-  const fitting = Math.max(1, Math.min(Math.floor(w.activationBytes / perExample), Math.ceil(MICROBATCH_ROWS / batch.length)));
+  const { activationBytes, microbatchRows, logitBytes } = w.portions;
+  const fitting = Math.max(1, Math.min(Math.floor(activationBytes / perExample), Math.ceil(microbatchRows / batch.length)));
   const limit = Math.ceil(batch.size / Math.ceil(batch.size / fitting)); // as even as can be
-  const mark = w.arena.mark();
+  const { arena } = w.memory;
+  const mark = arena.mark();
   try {
-    const buffers = allocate(w.arena, limit);
-    const logits = logitBuffer(w.arena, limit * batch.length, w.config.vocab_size, tangent);
+    const buffers = allocate(arena, limit);
+    const logits = logitBuffer(arena, limit * batch.length, w.config.vocab_size, logitBytes, tangent);
     for (const { piece, from } of microbatches(batch, limit)) {
       const loaded = loadMicrobatch(w, piece, from, weight, buffers, logits);
       if (loaded.chosen.rows === 0) continue;
       body(loaded);
-      const values = floatsAt(w.memory, buffers.values, loaded.chosen.rows);
-      loaded.positions.forEach((position, i) => (result[position] = values[i]));
+      w.memory.read(buffers.values, loaded.chosen.rows, (values) =>
+        loaded.positions.forEach((position, i) => (result[position] = values[i])),
+      );
     }
   } finally {
-    w.arena.release(mark);
+    arena.release(mark);
   }
   return result;
 }
@@ -149,10 +171,16 @@ function loadMicrobatch<B extends RowBuffers>(
   const { size: examples, length, mask } = piece;
   const { inputs, labels } = inputsAndLabels(piece);
   const index = new Int32Array(mask.length).map((_, row) => row).filter((row) => mask[row] !== 0);
-  integersAt(w.memory, buffers.ids, inputs.length).set(inputs);
-  integersAt(w.memory, buffers.index, index.length).set(index);
-  integersAt(w.memory, buffers.targets, index.length).set(index.map((row) => labels[row]));
-  floatsAt(w.memory, buffers.weights, index.length).set(new Float32Array(index.length).map((_, i) => weight * mask[index[i]]));
+  w.memory.write(buffers.ids, inputs);
+  w.memory.write(buffers.index, index);
+  w.memory.write(
+    buffers.targets,
+    index.map((row) => labels[row]),
+  );
+  w.memory.write(
+    buffers.weights,
+    Float32Array.from(index, (row) => weight * mask[row]),
+  );
   const m = microbatch(w, examples, length, buffers.work);
   const { targets, weights, values } = buffers;
   return {

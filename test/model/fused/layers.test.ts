@@ -29,7 +29,8 @@ import {
   layerNormTangentBackward,
 } from '../../../src/model/fused/layerNorm';
 import { linearBackward, linearForward, linearTangent, linearTangentBackward } from '../../../src/model/fused/linear';
-import { relaxedSupported, type Pointer } from '../../../src/tensor/kernels/wasm/kernels';
+import type { Pointer } from '../../../src/tensor/kernels/kernels';
+import { relaxedSupported } from '../../../src/tensor/kernels/wasm/kernels';
 import { randomStream } from '../../../src/tensor/random';
 import { moved, numericalGradient, slope, slopes } from '../../oracles/differences';
 import * as oracle from '../../oracles/gpt2Float64';

@@ -5,7 +5,8 @@
  * Uses the backend's internals (its heap and where a tensor lies in it): tfjs is pinned to exactly 4.22.0.
  */
 import * as tf from '@tensorflow/tfjs';
-import { loadKernels, simdSupported, type Kernels, type Pointer } from './kernels';
+import type { Pointer } from '../kernels';
+import { loadKernels, simdSupported, type WasmKernels } from './kernels';
 
 type TensorInfo = tf.TensorInfo;
 type TypedArray = Float32Array | Int32Array | Uint8Array;
@@ -27,7 +28,7 @@ interface Call {
 }
 
 /** The result, or null to leave the call to tfjs. */
-type Replacement = (call: Call, k: Kernels) => TensorInfo | null;
+type Replacement = (call: Call, k: WasmKernels) => TensorInfo | null;
 
 const size = tf.util.sizeFromShape;
 const at = ({ backend }: Call, { dataId }: TensorInfo): Pointer => backend.dataIdMap.get(dataId).memoryOffset;
@@ -120,7 +121,7 @@ const unsortedSegmentSum = ({ inputs: { x, segmentIds }, attrs, backend }: Call)
 type AdamwAttributes = Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half', number>>;
 
 /** p, m, v after a step. */
-const adamwUpdate = (call: Call, k: Kernels): TensorInfo[] => {
+const adamwUpdate = (call: Call, k: WasmKernels): TensorInfo[] => {
   const { p, m, v, g } = call.inputs;
   const { b1, b2, eps, epsRoot, rate, perC2, keep } = call.attrs as AdamwAttributes;
   const out = [p, p, p].map(({ shape }) => call.backend.makeOutput(shape, 'float32'));
@@ -130,7 +131,7 @@ const adamwUpdate = (call: Call, k: Kernels): TensorInfo[] => {
 };
 
 /** ḡ and p̄, m̄, v̄ before a step. */
-const adamwAdjoint = (call: Call, k: Kernels): TensorInfo[] => {
+const adamwAdjoint = (call: Call, k: WasmKernels): TensorInfo[] => {
   const { m, v, g, pBar, mBar, vBar } = call.inputs;
   const { b1, b2, eps, epsRoot, rate, perC2, keep, half } = call.attrs as AdamwAttributes;
   const out = [g, g, g, g].map(({ shape }) => call.backend.makeOutput(shape, 'float32'));
@@ -151,7 +152,7 @@ function replacements(backend: WasmBackend): Record<string, (call: Call) => Tens
   const k = loadKernels(backend.wasm.asm.memory);
   k.setScratch(backend.wasm._malloc(k.scratchBytes()) >>> 0);
   const on =
-    <R>(f: (call: Call, k: Kernels) => R) =>
+    <R>(f: (call: Call, k: WasmKernels) => R) =>
     (call: Call): R =>
       f(call, k);
   const adamw = { AdamwUpdate: on(adamwUpdate), AdamwAdjoint: on(adamwAdjoint) };
