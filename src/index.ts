@@ -1,7 +1,7 @@
 /**
- * What notebooks import: `import * as dpg from '../dist'`.
+ * What notebooks import: `import * as dpg from '../dist'`. In a tslab kernel the import mends the kernel, see {@link installNotebook}.
  */
-import { loadMathjsFromOneFile } from './notebook/mathjs';
+import { installNotebook } from './notebook/install';
 
 export { startBackend, describeBackend } from './tensor/backend';
 export { disposeParams, type Params } from './tensor/params';
@@ -76,4 +76,4 @@ export {
 } from './notebook/sweepFigures';
 export { codeImage } from './notebook/qrFigures';
 
-loadMathjsFromOneFile();
+installNotebook();

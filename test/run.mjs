@@ -1,12 +1,11 @@
-/** `npm test`: type check, lint, then all tests; ends with a line `N passed, N failed`. */
+/** `npm test`: type check, lint, then all tests; ends with a line `N passed, N failed`. Arguments go to vitest. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
+import { runVitest } from './vitestRun.mjs';
 
-const REPORT = 'runs/test-report.json';
 const node = (...args) => spawnSync(process.execPath, args, { stdio: 'inherit' }).status === 0;
 
 mkdirSync('runs', { recursive: true });
-rmSync(REPORT, { force: true });
 const checks = [
   ['type check', () => node('node_modules/typescript/bin/tsc', '--noEmit')],
   ['lint', () => node('node_modules/eslint/bin/eslint.js', '.')],
@@ -19,15 +18,7 @@ for (const [name, check] of checks) {
   if (ok) passed++;
   else failed++;
 }
-node('node_modules/vitest/vitest.mjs', 'run', '--reporter=default', '--reporter=json', `--outputFile=${REPORT}`);
-let skipped = 0;
-try {
-  const report = JSON.parse(readFileSync(REPORT, 'utf8'));
-  passed += report.numPassedTests;
-  failed += report.numFailedTests + report.numFailedTestSuites * (report.numFailedTests === 0 ? 1 : 0);
-  skipped = report.numPendingTests;
-} catch {
-  failed++; // the runner itself broke
-}
-console.log(`${passed} passed, ${failed} failed${skipped ? `, ${skipped} skipped` : ''}`);
+const tests = runVitest('runs/test-report.json', process.argv.slice(2));
+[passed, failed] = [passed + tests.passed, failed + tests.failed];
+console.log(`${passed} passed, ${failed} failed${tests.skipped ? `, ${tests.skipped} skipped` : ''}`);
 process.exitCode = failed ? 1 : 0;

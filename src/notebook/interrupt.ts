@@ -5,7 +5,6 @@
  * a stopped cell ends by itself, with what its loop has reached, and a second press fails a cell that takes too long to.
  */
 import { setMaxListeners } from 'node:events';
-import { inKernel } from './tslab';
 
 let controller = newController();
 /** The signals of the watched loops that have not ended. */
@@ -54,6 +53,8 @@ function listenFirst(): void {
   for (const listener of others) process.off('SIGINT', listener);
 }
 
-// tslab runs the synchronous part of a cell with vm's `breakOnSigint`, which swaps the listeners: one added in it, as by an import,
-// would let the next SIGINT kill the kernel. Hence not before the next turn of the event loop.
-if (inKernel()) setImmediate(listenFirst);
+/**
+ * Has the stop button end watched loops; within a kernel only. tslab runs the synchronous part of a cell with vm's `breakOnSigint`, which
+ * swaps the listeners: one added in it, as by an import, would let the next SIGINT kill the kernel. Hence at the next turn of the event loop.
+ */
+export const installStopButton = (): void => void setImmediate(listenFirst);

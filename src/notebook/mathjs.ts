@@ -4,7 +4,7 @@
 import Module, { createRequire } from 'node:module';
 
 /** Has `require('mathjs')` answered by the one-file build, which is loaded when first asked for. */
-export function loadMathjsFromOneFile(): void {
+export function installOneFileMathjs(): void {
   const danfo = createRequire(require.resolve('danfojs-node'));
   const [manyFiles, oneFile] = [danfo.resolve('mathjs'), danfo.resolve('mathjs/lib/browser/math.js')];
   const standIn = Object.assign(new Module(manyFiles), { filename: manyFiles, loaded: true });

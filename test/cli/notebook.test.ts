@@ -79,7 +79,7 @@ describe('dpg notebook', { timeout: 60_000 }, () => {
   });
 
   test('Ctrl-C: exit code 130, the history so far is in the file; a second one kills', async () => {
-    const follow = `import { follow } from './dist/notebook/watch';
+    const follow = `import { follow } from './dist';
 async function* count() { for (let i = 0; ; i++) { console.log('step', i); yield i; await new Promise((r) => setTimeout(r, 20)); } }
 await follow(count(), { total: 1e9 });`;
     const run = dpg('notebook', writeCells(folder, [follow, "console.log('after');"]), '-o', out);

@@ -32,15 +32,27 @@ async function run(code: string, onText: (text: string) => void = () => {}): Pro
 
 describe('the tslab kernel with our modules in it', { timeout: 60_000 }, () => {
   test('keeps every one of 10,000 lines of one turn of the event loop, in order', async () => {
-    await run("import * as tslab from './dist/notebook/display';\ntslab.show;");
+    await run("import * as dpg from './dist';\ndpg.show;");
     const { ok, text } = await run("for (let i = 0; i < 10_000; i++) console.log('line ' + i);");
     expect(ok).toBe(true);
     expect(text).toBe(Array.from({ length: 10_000 }, (_, i) => `line ${i}\n`).join(''));
   });
 
+  test('takes shorthand properties of variables of earlier cells, in values and in assignments', async () => {
+    await run('const seed = 3;\nlet [first, second] = [1, 2];');
+    expect((await run('console.log(JSON.stringify({ seed, first: { second } }))')).text).toBe(
+      '{"seed":3,"first":{"second":2}}\n',
+    );
+    await run('({ first, second = 9 } = { first: 7 });');
+    expect((await run('console.log(first, second)')).text).toBe('7 9\n');
+    expect((await run('console.log({ seed,\n  wrong: undefinedName })')).text).toMatch(
+      /^2:\d+ - Cannot find name 'undefinedName'/,
+    );
+  });
+
   test('keeps 10,000 lines of a followed loop, and of one that yields to promises only', async () => {
     await run(
-      "import { follow } from './dist/notebook/watch';\nasync function* lines() { for (let i = 0; i < 10_000; i++) { console.log('line ' + i); yield i; } }",
+      "import { follow } from './dist';\nasync function* lines() { for (let i = 0; i < 10_000; i++) { console.log('line ' + i); yield i; } }",
     );
     const followed = await run('await follow(lines(), { total: 10_000 });');
     const plain = await run("for (let i = 0; i < 10_000; i++) { console.log('line ' + i); await null; }");
