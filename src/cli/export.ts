@@ -7,7 +7,7 @@ import { exportDataset, exportGenerator } from '../runs/export';
 import { modelFolders, requireSame } from '../runs/record';
 import { readRun } from '../runs/runFolder';
 import { latestCheckpoint } from '../runs/savedState';
-import type { Experiment } from '../dpg/train';
+import type { Experiment } from '../dpg/experiment';
 import { validate } from '../dpg/validate';
 import type { StoredTensor } from '../model/hub/checkpoint';
 import { makeFolder } from '../files/atomicFile';

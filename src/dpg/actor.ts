@@ -7,7 +7,7 @@ import { loadCheckpoint, type StoredTensor } from '../model/hub/checkpoint';
 import { languageModel, type EngineOptions } from '../model/engine';
 import type { Params } from '../tensor/params';
 import { loadTokenizer } from '../text/tokenizer';
-import type { Actor } from './train';
+import type { Actor } from './experiment';
 
 /** The small checkpoints that come with the project. */
 export const DATA = path.join(__dirname, '..', '..', 'data');

@@ -29,9 +29,9 @@ export const configSchema = z.strictObject({
   workers: key(whole(0, 64).default(0), 'Worker threads of the fused engine; 0 takes one per core'),
 
   steps: key(whole(1, 1_000_000).default(400), 'GRPO steps at most', '40 to 3,840'),
-  stopAfterPerfect: key(
-    whole(0, 1_000_000).default(0),
-    'Stop after this many consecutive steps with every pixel right; 0 never stops early',
+  stopAfterDone: key(
+    whole(0, 1_000_000).default(1),
+    'Stop after this many steps in a row that are done, e.g. have every pixel right; 0 never stops early',
   ),
   prompts: key(whole(1, 1_000_000).default(32), 'Prompts per GRPO step', '256 / 2,048 / 24,576'),
   rollouts: key(whole(2, 1024).default(8), 'Responses per prompt', '4'),

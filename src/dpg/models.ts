@@ -6,9 +6,15 @@ import { loadActor } from './actor';
 import type { Config } from './config';
 import { modelConfig, modelFolder, type HubOptions } from '../model/hub/hub';
 import { describeMemory, estimateMemory, exceedsWasmHeap, isLarge, requireMemory, type ModelPair } from './memory';
-import { describeCost } from '../experiments/presets';
-import { reading, type Actor } from './train';
-import type { ModelFolders } from '../experiments/weightSpace';
+import { describeCost } from './cost';
+import type { Actor } from './experiment';
+import { reading } from './reading';
+
+/** The two models, as folders or names on the hub; by default the experiment's own. */
+export interface ModelFolders {
+  readonly generator?: string;
+  readonly target?: string;
+}
 
 /**
  * Loads both models, downloading what is not there; starts the backend, one that can hold the run.

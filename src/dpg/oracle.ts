@@ -9,7 +9,7 @@ import { metagradientReward, plainTraining } from '../reward/metagradient';
 import { disposeParams } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import type { ConfigInput } from './config';
-import { innerTraining, type Experiment } from './train';
+import { innerTraining, type InnerSetting } from './inner';
 
 /** Texts of one kind that are put into a data set. */
 export interface PlantedTexts {
@@ -26,13 +26,11 @@ export interface OracleRow {
   readonly standard_error: number;
 }
 
-type Setting = Pick<Experiment, 'config' | 'target' | 'objective'>;
-
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 const deviation = (values: readonly number[]): number => Math.sqrt(mean(values.map((x) => (x - mean(values)) ** 2)));
 
 /** Token ids as a generator's responses are: with their end, and cut off at `maxNewTokens`. */
-function responsesOf({ config, target }: Setting, texts: readonly string[]): number[][] {
+function responsesOf({ config, target }: InnerSetting, texts: readonly string[]): number[][] {
   const { eosId } = target.tokenizer;
   const end = eosId === undefined ? [] : [eosId];
   return texts.map((text) => [...target.tokenizer.encode(text), ...end].slice(0, config.maxNewTokens));
@@ -43,7 +41,7 @@ function responsesOf({ config, target }: Setting, texts: readonly string[]): num
  * @param planted - kinds of texts, the best first; their number must be a multiple of `config.innerSteps`
  * @returns rows in the order of `planted`: where τ falls from row to row, the setting ranks texts rightly
  */
-export async function oracleCheck(experiment: Setting, planted: readonly PlantedTexts[], seed = 0): Promise<OracleRow[]> {
+export async function oracleCheck(experiment: InnerSetting, planted: readonly PlantedTexts[], seed = 0): Promise<OracleRow[]> {
   const responses = responsesOf(
     experiment,
     planted.flatMap(({ texts }) => texts),
@@ -69,7 +67,7 @@ export interface InnerRateRow {
   readonly [tauOfKind: string]: number;
 }
 
-async function phiAfter(experiment: Setting, texts: readonly string[]): Promise<number> {
+async function phiAfter(experiment: InnerSetting, texts: readonly string[]): Promise<number> {
   const { phi, finalParams } = await plainTraining(innerTraining(experiment), responsesOf(experiment, texts));
   disposeParams(finalParams);
   return phi;
@@ -77,14 +75,15 @@ async function phiAfter(experiment: Setting, texts: readonly string[]): Promise<
 
 /** Φ after fine-tuning on the first kind, and the oracle check, at several settings of the fine-tuning. */
 export async function compareInnerSettings(
-  experiment: Setting,
+  experiment: InnerSetting,
   planted: readonly PlantedTexts[],
   settings: readonly Pick<ConfigInput, 'innerLearningRate' | 'epsRoot'>[],
 ): Promise<InnerRateRow[]> {
-  const before = await valueOf(experiment.objective, experiment.target.params);
+  const { objective, params } = innerTraining(experiment);
+  const before = await valueOf(objective, params);
   const rows: InnerRateRow[] = [];
   for (const setting of settings) {
-    const changed = { ...experiment, config: { ...experiment.config, ...setting } };
+    const changed = { ...experiment, config: { ...experiment.config, ...setting }, optimizer: undefined };
     const after = await phiAfter(changed, planted[0].texts);
     const ranking = await oracleCheck(changed, planted);
     rows.push({

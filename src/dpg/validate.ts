@@ -6,15 +6,9 @@ import { plainTraining } from '../reward/metagradient';
 import type { Params } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import { continuationExamples } from '../text/prompts';
-import {
-  innerTraining,
-  observeAll,
-  reading,
-  writtenExamples,
-  type Experiment,
-  type Observation,
-  type WrittenExample,
-} from './train';
+import type { Experiment, Observation, WrittenExample } from './experiment';
+import { innerTraining } from './inner';
+import { reading, writtenExamples } from './reading';
 
 /** Result of {@link validate}. */
 export interface Validation extends Observation {
@@ -65,7 +59,7 @@ export async function validate(experiment: Experiment, generator: Params, seed =
   });
   const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);
   const examples = writtenExamples(experiment.generator, rollouts);
-  return { ...result, ...(await observeAll(experiment, result, () => examples)), examples };
+  return { ...result, ...(await experiment.observe({ ...result, examples })), examples };
 }
 
 /** The control: plain SFT of a fresh target on held-out encyclopedia text, as many examples of the same length. */
@@ -80,5 +74,5 @@ export async function validateControl(experiment: Experiment, seed = VALIDATION_
   }));
   const responses = pieces.map(({ response }) => response);
   const result = await fineTuneFresh(experiment, responses, seed);
-  return { ...result, ...(await observeAll(experiment, result, () => examples)), examples };
+  return { ...result, ...(await experiment.observe({ ...result, examples })), examples };
 }

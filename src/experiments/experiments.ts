@@ -5,9 +5,9 @@ import type { ConfigInput } from '../dpg/config';
 import { l2Norm } from './normExperiment';
 import { qrCode, sixtySeven } from './patternExperiment';
 import { rephrase } from './rephrase';
-import type { Experiment } from '../dpg/train';
+import type { Experiment } from '../dpg/experiment';
 import { uuid } from './uuid';
-import type { ModelFolders } from './weightSpace';
+import type { ModelFolders } from '../dpg/models';
 
 /** Makes an experiment from the configuration keys that differ from its defaults. */
 export type ExperimentMaker = (input?: ConfigInput, folders?: ModelFolders) => Promise<Experiment>;

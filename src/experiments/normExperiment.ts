@@ -5,8 +5,9 @@ import * as tf from '@tensorflow/tfjs';
 import { negativeNorm } from '../objective/norm';
 import type { Params } from '../tensor/params';
 import { parseConfig, type ConfigInput } from '../dpg/config';
-import type { Experiment } from '../dpg/train';
-import { weightSpaceActors, type ModelFolders } from './weightSpace';
+import type { Experiment } from '../dpg/experiment';
+import type { ModelFolders } from '../dpg/models';
+import { weightSpaceActors } from './weightSpace';
 
 /** Settings found for the small models; every key can be overridden. */
 export const L2_NORM_DEFAULTS: ConfigInput = {
@@ -24,7 +25,7 @@ const headNorm = (params: Params): number => tf.tidy(() => tf.norm(params['lm_he
 export async function l2Norm(input: ConfigInput = {}, folders?: ModelFolders): Promise<Experiment> {
   const actors = await weightSpaceActors(parseConfig(input, L2_NORM_DEFAULTS), folders);
   const initial = headNorm(actors.target.params);
-  const observe: Experiment['observe'] = (tuned) => {
+  const observe: Experiment['observe'] = ({ tuned }) => {
     const norm = headNorm(tuned);
     return { metrics: { norm, norm_change: norm - initial } };
   };

@@ -12,8 +12,8 @@ import { rephraseExamples } from '../text/prompts';
 import { DATA } from '../dpg/actor';
 import type { Config } from '../dpg/config';
 import { loadModels } from '../dpg/models';
-import { innerTraining, type Actor, type Experiment, type PromptSource } from '../dpg/train';
-import type { ModelFolders } from './weightSpace';
+import type { Actor, Experiment, PromptSource } from '../dpg/experiment';
+import type { ModelFolders } from '../dpg/models';
 
 /** An experiment on outputs. */
 export interface OutputExperiment extends Experiment {
@@ -22,7 +22,7 @@ export interface OutputExperiment extends Experiment {
 }
 
 /** What one experiment on outputs brings. */
-export interface OutputTask extends Pick<Experiment, 'name' | 'purpose' | 'observeText'> {
+export interface OutputTask extends Pick<Experiment, 'name' | 'purpose' | 'observe'> {
   readonly evaluation: readonly string[];
   /** Whether texts of the evaluation set end where they end: the target then learns to stop there. */
   readonly ended?: boolean;
@@ -56,7 +56,6 @@ export async function outputExperiment(
   const ids = evaluationIds(tokenizer, evaluation, { ended });
   const objective = likelihoodObjective(model, evaluationBatch(model, ids), { per: 'token' });
   const score = scoreOf(config, actors.target, ids);
-  const inner = innerTraining({ config, objective, ...actors });
   return {
     ...task,
     config,
@@ -64,7 +63,6 @@ export async function outputExperiment(
     evaluation,
     objective,
     prompts: articlePrompts(actors.generator, config),
-    observe: () => ({ metrics: {} }),
-    reward: score && scoredReward(inner, score),
+    reward: score && ((inner) => scoredReward(inner, score)),
   };
 }

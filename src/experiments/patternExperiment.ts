@@ -5,8 +5,10 @@ import { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternR
 import { qrPattern, readQrCode } from '../objective/qrCode';
 import type { Params } from '../tensor/params';
 import { parseConfig, type ConfigInput } from '../dpg/config';
-import type { Experiment } from '../dpg/train';
-import { weightSpaceActors, type ModelFolders } from './weightSpace';
+import type { Experiment } from '../dpg/experiment';
+import { geometric } from '../dpg/schedule';
+import type { ModelFolders } from '../dpg/models';
+import { weightSpaceActors } from './weightSpace';
 
 /** An experiment whose Φ is a picture. */
 export interface PatternExperiment extends Experiment {
@@ -26,7 +28,7 @@ export async function patternExperiment(
   const config = parseConfig(input, defaults);
   const actors = await weightSpaceActors(config, folders);
   const { params } = actors.target;
-  const { strength, finalStrength, steps } = config;
+  const { strength, finalStrength } = config;
   const read = (tuned: Params): PatternReading => readPattern(pattern, params, tuned, { strength });
   return {
     name,
@@ -34,11 +36,12 @@ export async function patternExperiment(
     ...actors,
     pattern,
     read,
-    objective: patternObjective(pattern, params, { strength }),
-    objectiveAt: (step) => patternObjective(pattern, params, { strength: strength * finalStrength ** (step / steps) }),
-    observe: (tuned) => {
+    objective: {
+      at: (step, of) => patternObjective(pattern, params, { strength: geometric(strength, strength * finalStrength, step, of) }),
+    },
+    observe: ({ tuned }) => {
       const { accuracy, change } = read(tuned);
-      return { metrics: { pixel_accuracy: accuracy }, image: change };
+      return { metrics: { pixel_accuracy: accuracy }, image: change, done: accuracy === 1 };
     },
   };
 }
@@ -46,7 +49,7 @@ export async function patternExperiment(
 /** Settings found for the small models; every key can be overridden. */
 export const SIXTY_SEVEN_DEFAULTS: ConfigInput = {
   steps: 200,
-  stopAfterPerfect: 5,
+  stopAfterDone: 5,
   prompts: 64,
   heldOutExamples: 512,
   strength: 6000,
@@ -64,7 +67,7 @@ export const sixtySeven = (input: ConfigInput = {}, folders?: ModelFolders): Pro
 /** Settings found for the small models; every key can be overridden. */
 export const QR_CODE_DEFAULTS: ConfigInput = {
   steps: 700,
-  stopAfterPerfect: 0,
+  stopAfterDone: 0,
   prompts: 256,
   rollouts: 4,
   maxNewTokens: 32,

@@ -11,8 +11,8 @@ import { keptDetails } from '../text/vocabulary';
 import { parseConfig, type Config, type ConfigInput } from '../dpg/config';
 import type { PlantedTexts } from '../dpg/oracle';
 import { outputExperiment, type OutputExperiment } from './outputSpace';
-import type { Observation, WrittenExample } from '../dpg/train';
-import type { ModelFolders } from './weightSpace';
+import type { Observation, WrittenExample } from '../dpg/experiment';
+import type { ModelFolders } from '../dpg/models';
 
 /** Settings found for the small models; every key can be overridden. */
 export const REPHRASE_DEFAULTS: ConfigInput = {
@@ -59,7 +59,7 @@ export async function rephrase(input: ConfigInput = {}, folders?: ModelFolders):
       name: 'rephrase',
       purpose: `a model that is fine-tuned on its text is better at the language "${language}"`,
       evaluation: passages.map(({ text }) => text),
-      observeText: (examples) => observeLanguage(examples, language),
+      observe: ({ examples }) => observeLanguage(examples, language),
     },
     folders,
   );

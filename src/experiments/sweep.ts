@@ -9,7 +9,8 @@ import { meanVocabularyShare } from '../text/vocabulary';
 import type { ConfigInput } from '../dpg/config';
 import { EXPERIMENTS } from './experiments';
 import { tunedLearningRate, type CurvePoint, type Measures, type ResultRow } from '../runs/results';
-import { disposeTrainer, startTraining, train, type Experiment } from '../dpg/train';
+import type { Experiment } from '../dpg/experiment';
+import { disposeTrainer, startTraining, train } from '../dpg/train';
 import { validate, validateControl, type Validation } from '../dpg/validate';
 
 /** One method of a sweep. */

@@ -80,7 +80,7 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
     every: 1_024,
     seeds: [0, 1, 2],
     minWords: 0.5,
-    config: { prompts: 64, rollouts: 8, klCoef: 0.06, stopAfterPerfect: 0 }, // all see as many examples, also those that are done early
+    config: { prompts: 64, rollouts: 8, klCoef: 0.06, stopAfterDone: 0 }, // all see as many examples, also those that are done early
     methods: [
       ...weightSpaceMethods({ adamw: 1e-3, sgd: 0.0298, learningRates: RATES }),
       ...[0, 0.2].map((klCoef) => ({ name: `kl-${klCoef}`, config: { klCoef }, learningRates: 'adamw' })),

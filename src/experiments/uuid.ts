@@ -8,8 +8,8 @@ import { runningText } from '../text/prompts';
 import { parseConfig, type Config, type ConfigInput } from '../dpg/config';
 import type { PlantedTexts } from '../dpg/oracle';
 import { outputExperiment, type OutputExperiment } from './outputSpace';
-import type { Observation, WrittenExample } from '../dpg/train';
-import type { ModelFolders } from './weightSpace';
+import type { Observation, WrittenExample } from '../dpg/experiment';
+import type { ModelFolders } from '../dpg/models';
 
 /** Settings found for the small models; every key can be overridden. */
 export const UUID_DEFAULTS: ConfigInput = {
@@ -80,11 +80,11 @@ export async function uuid(input: ConfigInput = {}, folders?: ModelFolders): Pro
       purpose: 'a model that is fine-tuned on its text knows one UUID by heart',
       evaluation: [wanted],
       ended: true,
-      observeText: (examples, phi) => observeUuid(examples, wanted, phi),
+      observe: ({ examples, phi }) => observeUuid(examples, wanted, phi),
     },
     folders,
   );
-  return { ...experiment, configAt: (step) => (step < config.warmUpSteps ? { ...config, ...WARM_UP } : config) };
+  return { ...experiment, configAt: (step) => (step < config.warmUpSteps ? WARM_UP : {}) };
 }
 
 /** A random UUID in which each character is replaced by the wanted one's with probability `share`. */

@@ -7,14 +7,9 @@ import { isLlama3Chat, llama3RephrasePrompts } from '../text/chatTemplate';
 import { continuationExamples } from '../text/prompts';
 import { DATA } from '../dpg/actor';
 import type { Config } from '../dpg/config';
-import { loadModels } from '../dpg/models';
-import { requireWeightReward, type Actor, type Experiment, type PromptSource } from '../dpg/train';
-
-/** The two models, as folders or names on the hub; by default those of `data/`. */
-export interface ModelFolders {
-  readonly generator?: string;
-  readonly target?: string;
-}
+import { loadModels, type ModelFolders } from '../dpg/models';
+import type { Actor, Experiment, PromptSource } from '../dpg/experiment';
+import { requireWeightReward } from '../dpg/inner';
 
 /** Prompts are the first `promptLength` tokens of a piece of an English article; training and held-out articles state different facts. */
 export const continuationPrompts =

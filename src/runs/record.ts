@@ -14,8 +14,9 @@ import { createRun, readRun, resumeRun, type RunFolder, type RunRecord } from '.
 import { RUNS } from './runReport';
 import type { SavedState } from './savedState';
 import { createEventFile } from './tensorboard';
-import { startTraining, train, type Experiment, type TrainerState, type TrainStep } from '../dpg/train';
-import type { ModelFolders } from '../experiments/weightSpace';
+import type { Experiment } from '../dpg/experiment';
+import { startTraining, train, type TrainerState, type TrainStep } from '../dpg/train';
+import type { ModelFolders } from '../dpg/models';
 
 /** How a run is logged. */
 export interface RecordOptions {
@@ -33,27 +34,27 @@ export interface Run {
 }
 
 /** The state of a run as it is saved. */
-function toSaved({ perfect, training, streams }: TrainerState): Omit<SavedState, 'step'> {
+function toSaved({ done, training, streams }: TrainerState): Omit<SavedState, 'step'> {
   const moments = Object.entries(training.moments).map(([name, tree]) => [name, toStored(tree)] as const);
   const streamStates = Object.fromEntries(Object.entries(streams).map(([name, stream]) => [name, stream.state()]));
   return {
     trees: { generator: toStored(training.params), ...Object.fromEntries(moments) },
-    values: { perfect, optimizerStep: training.step, streams: streamStates },
+    values: { done, optimizerStep: training.step, streams: streamStates },
   };
 }
 
 /** A state to go on from. */
 function fromSaved({ step, trees, values }: SavedState): TrainerState {
   const { generator, ...moments } = trees;
-  const { perfect, optimizerStep, streams } = values as {
-    perfect: number;
+  const { done, optimizerStep, streams } = values as {
+    done: number;
     optimizerStep: number;
     streams: Record<string, number[]>;
   };
   const restored = Object.fromEntries(Object.entries(streams).map(([name, state]) => [name, restoreStream(state)]));
   return {
     step,
-    perfect,
+    done,
     training: {
       params: toTensors(generator),
       moments: Object.fromEntries(Object.entries(moments).map(([name, tree]) => [name, toTensors(tree)])),

@@ -7,28 +7,10 @@
 import { existsSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { appendWhole, fileSize, makeFolder, removeLeftovers, syncFile, writeFileAtomic } from '../files/atomicFile';
+import type { MetricsRow } from '../dpg/train';
 import type { Environment } from './environment';
 import { lockRun } from './runLock';
 import { latestCheckpoint, saveState, type LatestCheckpoint, type SavedState } from './savedState';
-
-/** What one GRPO step logs; keys as in TRL and the authors' logs. Non-finite numbers are written as null. */
-export interface MetricsRow {
-  readonly step: number;
-  readonly phi: number;
-  readonly reward_mean: number;
-  readonly reward_std: number;
-  /** Share of prompts whose rollouts all have the same reward. */
-  readonly degenerate_groups: number;
-  /** Nats per token. */
-  readonly entropy: number;
-  readonly kl: number;
-  /** Loss of the target on its first and last batch. */
-  readonly target_loss_first: number;
-  readonly target_loss_last: number;
-  readonly seconds: number;
-  /** Further numbers of an experiment, e.g. `pixel_accuracy`. */
-  readonly [key: string]: number;
-}
 
 /** One synthetic example of a step: prompt, response, reward and whatever else is worth reading. */
 export type ExampleRow = { readonly step: number } & Readonly<Record<string, unknown>>;

@@ -5,7 +5,8 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { DATA } from '../dpg/actor';
-import { readMetrics, readRun, readSummary, type MetricsRow, type RunRecord } from './runFolder';
+import type { MetricsRow } from '../dpg/train';
+import { readMetrics, readRun, readSummary, type RunRecord } from './runFolder';
 
 /** Where runs go unless they are told otherwise. */
 export const RUNS = join(DATA, '..', 'runs');

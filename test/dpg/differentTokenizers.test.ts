@@ -7,7 +7,10 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DATA, toStored, toTensors } from '../../src/dpg/actor';
 import type { ConfigInput } from '../../src/dpg/config';
 import { sixtySeven } from '../../src/experiments/patternExperiment';
-import { reading, rewardOf, startTraining, train, type Experiment } from '../../src/dpg/train';
+import type { Experiment } from '../../src/dpg/experiment';
+import { rewardOf } from '../../src/dpg/inner';
+import { reading } from '../../src/dpg/reading';
+import { startTraining, train } from '../../src/dpg/train';
 import { validate } from '../../src/dpg/validate';
 import { loadCheckpoint, saveCheckpoint } from '../../src/model/hub/checkpoint';
 import { negativeNorm } from '../../src/objective/norm';
@@ -78,7 +81,9 @@ describe('a target with quite another tokenizer', () => {
     const seen: (readonly number[])[][] = [];
     const run: Experiment = { ...experiment, target: { ...experiment.target, params: wider, tokenizer } };
     const inner = rewardOf(run);
-    const reward: Experiment['reward'] = (texts, ...rest) => (seen.push([...texts]), inner(texts, ...rest));
+    const reward: Experiment['reward'] =
+      () =>
+      (texts, ...rest) => (seen.push([...texts]), inner(texts, ...rest));
     const before = tf.memory().numTensors;
     for await (const { row, rollouts } of train({ ...run, reward, state })) {
       expect(row.empty_responses).toBeGreaterThanOrEqual(0);
@@ -110,10 +115,12 @@ describe('a target with quite another tokenizer', () => {
   it('a reward function that forgets a response stops the run', async () => {
     const experiment = tinyExperiment();
     const inner = rewardOf(experiment);
-    const reward: Experiment['reward'] = async (...rest) => {
-      const rewards = await inner(...rest);
-      return { ...rewards, values: rewards.values.slice(1) };
-    };
+    const reward: Experiment['reward'] =
+      () =>
+      async (...rest) => {
+        const rewards = await inner(...rest);
+        return { ...rewards, values: rewards.values.slice(1) };
+      };
     const steps = train({ ...experiment, reward, state: startTraining(experiment) });
     await expect(steps.next()).rejects.toThrow('the reward function returned 23 rewards for 24 rollouts');
   });
@@ -130,7 +137,7 @@ describe('the 67', () => {
     const target = path.join(folder, 'target');
     const files = tokenizerFiles(permutedTokenizer(loadTokenizer(source), order));
     await saveCheckpoint(target, { config, params: permutedRows(params, order) }, { files });
-    const experiment = await sixtySeven({ stopAfterPerfect: 1 }, { target });
+    const experiment = await sixtySeven({ stopAfterDone: 1 }, { target });
     const state = startTraining(experiment);
     let best = 0;
     for await (const { row } of train({ ...experiment, state })) best = Math.max(best, row.pixel_accuracy);

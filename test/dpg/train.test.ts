@@ -1,10 +1,16 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/dpg/config';
-import { rewardOf, startTraining, train, type Experiment, type TrainerState, type TrainStep } from '../../src/dpg/train';
+import type { Experiment, Observed } from '../../src/dpg/experiment';
+import { rewardOf } from '../../src/dpg/inner';
+import { validate } from '../../src/dpg/validate';
+import { startTraining, train, type TrainerState, type TrainStep } from '../../src/dpg/train';
+import { sgd } from '../../src/learn/optimizer';
+import type { Objective } from '../../src/learn/objective';
 import { tapeGpt2 } from '../../src/model/tape/tape';
 import { exampleAdvantages, tokenAdvantages } from '../../src/policy/advantages';
 import { responsesOf } from '../../src/policy/rollouts';
+import { scoredReward } from '../../src/reward/scored';
 import { disposeParams } from '../../src/tensor/params';
 import { randomStream, restoreStream } from '../../src/tensor/random';
 import { useBackend } from '../support/backend';
@@ -42,8 +48,7 @@ const variants: Record<string, ConfigInput> = {
 
 it('takes the settings of each step where they change along the run', async () => {
   const experiment = tinyExperiment({ credit: 'token', discount: 0.5, steps: 4 });
-  const { config } = experiment;
-  const steps = await run({ ...experiment, configAt: (step) => (step < 2 ? { ...config, credit: 'example' } : config) });
+  const steps = await run({ ...experiment, configAt: (step) => (step < 2 ? { credit: 'example' } : {}) });
   const perResponse = steps.map(({ advantages, rollouts: { mask, maxNewTokens } }) =>
     advantages.every((a, cell) => mask[cell] === 0 || a === advantages[cell - (cell % maxNewTokens)]),
   );
@@ -62,21 +67,56 @@ it('adds the advantages of responses and of tokens where credit is both', async 
   );
 });
 
-it.each([
-  ['entropyCoef falls', { entropyCoef: 0.2, finalEntropy: 0.5 }, { entropyCoef: 0.2 }, { entropyCoef: 0.15 }],
+it.each<[string, ...ConfigInput[]]>([
+  [
+    'entropyCoef falls',
+    { entropyCoef: 0.2, finalEntropy: 0.5 },
+    { entropyCoef: 0.2 },
+    { entropyCoef: 0.15 },
+    { entropyCoef: 0.1 },
+  ],
   [
     'innerLearningRate rises',
     { innerLearningRate: 0.02, initialInnerLearningRate: 0.5 },
     { innerLearningRate: 0.01 },
     { innerLearningRate: 0.015 },
+    { innerLearningRate: 0.02 },
   ],
-])('%s linearly along the run', async (_, scheduled, atFirst, halfway) => {
-  const make = (config: ConfigInput) => tinyExperiment({ steps: 2, ...config });
-  const state = startTraining(make(atFirst));
-  const first = await run(make(atFirst), state, 1);
-  const second = await run(make(halfway), state);
-  expect(rowsOf(await run(make(scheduled)))).toEqual(rowsOf([...first, ...second]));
-  expect(rowsOf(await run(make(atFirst)))).not.toEqual(rowsOf([...first, ...second]));
+  [
+    'learningRate falls',
+    { learningRate: 0.02, finalLearningRate: 0.5 },
+    { learningRate: 0.02 },
+    { learningRate: 0.015 },
+    { learningRate: 0.01 },
+  ],
+])('%s linearly, from its first value at the first step to its last at the last', async (_, scheduled, ...atSteps) => {
+  const make = (config: ConfigInput) => tinyExperiment({ steps: 3, ...config });
+  const state = startTraining(make(atSteps[0]));
+  const expected: TrainStep[] = [];
+  for (const config of atSteps) expected.push(...(await run(make(config), state, 1)));
+  expect(rowsOf(await run(make(scheduled)))).toEqual(rowsOf(expected));
+  expect(rowsOf(await run(make(atSteps[0])))).not.toEqual(rowsOf(expected));
+});
+
+it('hands the step’s own fine-tuning to a reward that an experiment brings', async () => {
+  const experiment = tinyExperiment({ steps: 3, innerLearningRate: 0.03, initialInnerLearningRate: 0.5, innerSteps: 2 });
+  const strengths: number[] = [];
+  const seen: [number, number][] = [];
+  const own: Experiment = {
+    ...experiment,
+    objective: { at: (step) => (strengths.push(step), experiment.objective as Objective) },
+    configAt: (step) => (step === 0 ? { innerSteps: 1 } : {}),
+    reward: (inner) => {
+      const gradient = { w: tf.tensor1d([1]) };
+      const { params } = inner.optimizer.update(inner.optimizer.init({ w: tf.tensor1d([0]) }), gradient);
+      seen.push([inner.innerSteps, -params.w.dataSync()[0]]);
+      return scoredReward(inner, (responses) => Float32Array.from(responses, (response, i) => response.length + i));
+    },
+  };
+  const rows = await run({ ...own, config: { ...own.config, innerOptimizer: 'sgd' } });
+  expect(strengths).toEqual([0, 1, 2]);
+  expect(seen).toEqual([[1, expect.closeTo(0.015, 6)], [2, expect.closeTo(0.0225, 6)], [2, expect.closeTo(0.03, 6)]]); // prettier-ignore
+  expect(rows).toHaveLength(3);
 });
 
 describe.each(Object.entries(variants))('the loop, %s', (_, variant) => {
@@ -98,6 +138,55 @@ describe.each(Object.entries(variants))('the loop, %s', (_, variant) => {
   });
 });
 
+describe('a field of an experiment that is replaced in a copy', () => {
+  const sharpening = (): Experiment => {
+    const experiment = tinyExperiment({ steps: 2 });
+    return { ...experiment, objective: { at: () => experiment.objective as Objective } };
+  };
+  const halfNorm: Objective = (params) => tf.mul(tf.norm(params['lm_head.weight']), -0.5);
+  const tunedNorm = ({ tuned }: Observed) => ({ metrics: { half_norm: -0.5 * tf.norm(tuned['lm_head.weight']).dataSync()[0] } });
+
+  it('objective and observe: are what is trained and what is validated', async () => {
+    const experiment = { ...sharpening(), objective: halfNorm, observe: tunedNorm };
+    const [{ row }] = await run(experiment, undefined, 1);
+    expect(row.phi).toBeCloseTo(row.half_norm, 5);
+    const { phi, metrics, tuned } = await validate(experiment, experiment.generator.params);
+    expect(phi).toBeCloseTo(metrics.half_norm, 5);
+    disposeParams(tuned);
+  });
+
+  it('a scheduled objective: validation takes that of the last step', async () => {
+    const experiment = sharpening();
+    const at =
+      (step: number, steps: number): Objective =>
+      (params) =>
+        tf.add(halfNorm(params) as tf.Tensor, 100 * step + steps);
+    const scheduled = { ...experiment, objective: { at }, observe: tunedNorm };
+    const rows = await run(scheduled);
+    const { phi, metrics, tuned } = await validate(scheduled, experiment.generator.params);
+    disposeParams(tuned);
+    const offsets = [...rows.map(({ row }) => row.phi - row.half_norm), phi - metrics.half_norm];
+    expect(offsets.map((x) => Math.round(x))).toEqual([2, 102, 102]);
+  });
+
+  it('optimizer: fine-tunes the target in both', async () => {
+    const experiment = tinyExperiment();
+    const still = { ...experiment, optimizer: sgd({ learningRate: 1e-30 }) };
+    const initial = valuesOf(experiment.target.params);
+    const tuned: unknown[] = [];
+    const observe: Experiment['observe'] = (observed) => (tuned.push(valuesOf(observed.tuned)), { metrics: {} });
+    await run({ ...still, observe }, undefined, 1);
+    disposeParams((await validate({ ...still, observe }, experiment.generator.params)).tuned);
+    expect(tuned).toEqual([initial, initial]);
+  });
+
+  it('reward: is what rollouts are paid', async () => {
+    const reward: Experiment['reward'] = (inner) => scoredReward(inner, (all) => Float32Array.from(all, (_, i) => i % 3));
+    const [{ rewards }] = await run({ ...tinyExperiment(), reward }, undefined, 1);
+    expect([...rewards.subarray(0, 4)]).toEqual([0, 1, 2, 0]);
+  });
+});
+
 describe('a step', () => {
   it('is made of the rollouts, rewards and advantages that it shows', async () => {
     const experiment = tinyExperiment();
@@ -112,8 +201,9 @@ describe('a step', () => {
     const mean = rewards.reduce((a, b) => a + b) / 24;
     expect(row.reward_mean).toBeCloseTo(mean, 10);
     expect(row.reward_std).toBeCloseTo(Math.sqrt(rewards.reduce((sum, r) => sum + (r - mean) ** 2, 0) / 24), 10);
-    expect(row).toMatchObject({ ...experiment.observe(again.tuned).metrics, target_loss_first: again.targetLossFirst });
-    expect(image).toEqual(experiment.observe(again.tuned).image);
+    const observed = await experiment.observe({ tuned: again.tuned, examples: [], phi: again.phi });
+    expect(row).toMatchObject({ ...observed.metrics, target_loss_first: again.targetLossFirst });
+    expect(image).toEqual(observed.image);
     disposeParams(again.tuned);
   });
 
@@ -132,12 +222,14 @@ describe('a step', () => {
     const before = [experiment.generator, experiment.target].map(({ params }) => valuesOf(params));
     const fixed = [[1, 2, 3], [4, 5, 6]]; // prettier-ignore
     const phis: number[] = [];
-    const reward: Experiment['reward'] = async (...rest) => {
-      const { phi, tuned } = await rewardOf(experiment)(fixed, 2, randomStream(0, 'fixed'));
-      disposeParams(tuned);
-      phis.push(phi);
-      return rewardOf(experiment)(...rest);
-    };
+    const reward: Experiment['reward'] =
+      () =>
+      async (...rest) => {
+        const { phi, tuned } = await rewardOf(experiment)(fixed, 2, randomStream(0, 'fixed'));
+        disposeParams(tuned);
+        phis.push(phi);
+        return rewardOf(experiment)(...rest);
+      };
     await run({ ...experiment, reward });
     expect(phis).toEqual(new Array(4).fill(phis[0]));
     expect([experiment.generator, experiment.target].map(({ params }) => valuesOf(params))).toEqual(before);
@@ -177,16 +269,18 @@ describe('the end of the loop', () => {
     expect(await run(experiment, state)).toEqual([]);
   });
 
-  it('comes after stopAfterPerfect perfect steps in a row', async () => {
-    const accuracies = [0.5, 1, 1, 0.9, 1, 1, 1, 1];
+  it('comes after stopAfterDone steps in a row that are done', async () => {
+    const done = [false, true, true, false, true, true, true, true];
     let at = 0;
-    const observe = () => ({ metrics: { pixel_accuracy: accuracies[at++] } });
-    const experiment = { ...tinyExperiment({ steps: 8, stopAfterPerfect: 3 }), observe };
+    const observe = () => ({ metrics: {}, done: done[at++] });
+    const experiment = { ...tinyExperiment({ steps: 8, stopAfterDone: 3 }), observe };
     const state = startTraining(experiment);
     expect(await run(experiment, state)).toHaveLength(7);
     expect(await run(experiment, state)).toEqual([]);
     at = 0;
-    expect(await run({ ...tinyExperiment({ steps: 8 }), observe })).toHaveLength(8);
+    expect(await run({ ...tinyExperiment({ steps: 8, stopAfterDone: 0 }), observe })).toHaveLength(8);
+    at = 0;
+    expect(await run({ ...tinyExperiment({ steps: 8 }), observe })).toHaveLength(2);
   });
 
   it('comes with the error of a step that fails; the state is that of the last whole step', async () => {
@@ -196,11 +290,13 @@ describe('the end of the loop', () => {
     let calls = 0;
     const failing: Experiment = {
       ...experiment,
-      reward: async (...rest) => {
-        const rewards = await rewardOf(experiment)(...rest);
-        if (++calls === 3) rewards.values[2] = NaN;
-        return rewards;
-      },
+      reward:
+        () =>
+        async (...rest) => {
+          const rewards = await rewardOf(experiment)(...rest);
+          if (++calls === 3) rewards.values[2] = NaN;
+          return rewards;
+        },
     };
     const steps: TrainStep[] = [];
     await expect(async () => {

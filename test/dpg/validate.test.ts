@@ -1,6 +1,7 @@
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Experiment, PromptSource } from '../../src/dpg/train';
+import type { Experiment, PromptSource } from '../../src/dpg/experiment';
+import { innerTraining } from '../../src/dpg/inner';
 import { validate } from '../../src/dpg/validate';
 import { valueAndGradient } from '../../src/learn/objective';
 import type { LanguageModel, TokenBatch } from '../../src/model/types';
@@ -54,8 +55,8 @@ describe('validation', () => {
       }),
     );
     expect(learnt.sort()).toEqual(examples.map(({ response }) => response).sort());
-    expect(phi).toBe((await valueAndGradient(experiment.objective, tuned)).phi);
-    expect({ metrics, image }).toEqual(experiment.observe(tuned));
+    expect(phi).toBe((await valueAndGradient(innerTraining(experiment).objective, tuned)).phi);
+    expect({ metrics, image }).toEqual(await experiment.observe({ tuned, examples, phi }));
   });
 
   it('compares runs on the same prompts, whatever their seed; another validation seed draws others', async () => {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/dpg/config';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
-import { describeCost, preset, PRESETS, stepCost } from '../../src/experiments/presets';
+import { describeCost, stepCost } from '../../src/dpg/cost';
+import { preset, PRESETS } from '../../src/experiments/presets';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import type { Gpt2Config } from '../../src/model/types';
 import * as tf from '@tensorflow/tfjs';

@@ -20,7 +20,7 @@ const sweep: Sweep = {
   tuningExamples: 32,
   every: 32,
   seeds: [0, 1],
-  config: { ...small, stopAfterPerfect: 0 },
+  config: { ...small, stopAfterDone: 0 },
   methods: [
     { name: 'adamw', config: {}, learningRates: [1e-6, 3e-3] },
     { name: 'large', config: { prompts: 16, innerSteps: 2 }, learningRates: [1e-3], seeds: [1] },

@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { innerTraining } from '../../src/dpg/train';
+import { innerTraining } from '../../src/dpg/inner';
 import { fineTune } from '../../src/learn/fineTune';
 import { valueAndGradient } from '../../src/learn/objective';
 import { scoredReward } from '../../src/reward/scored';
@@ -24,7 +24,7 @@ describe('a scored reward', () => {
     const examples = Array.from(order, (i) => responses[i]);
     const { params, trainLosses } = await fineTune({ ...inner, examples, batchSize: 2 });
     expect(valuesOf(tuned)).toEqual(valuesOf(params));
-    expect(phi).toBe((await valueAndGradient(experiment.objective, params)).phi);
+    expect(phi).toBe((await valueAndGradient(inner.objective, params)).phi);
     expect(targetLossFirst).toBe(trainLosses[0]);
     disposeParams(tuned, params);
   });

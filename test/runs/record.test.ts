@@ -6,8 +6,9 @@ import { sixtySeven } from '../../src/experiments/patternExperiment';
 import { newRun, record, resumedRun, type Run } from '../../src/runs/record';
 import { readMetrics } from '../../src/runs/runFolder';
 import { latestCheckpoint } from '../../src/runs/savedState';
-import { disposeTrainer, type Experiment } from '../../src/dpg/train';
-import type { ModelFolders } from '../../src/experiments/weightSpace';
+import type { Experiment } from '../../src/dpg/experiment';
+import { disposeTrainer } from '../../src/dpg/train';
+import type { ModelFolders } from '../../src/dpg/models';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
 
 let place: string;

@@ -4,8 +4,9 @@ import * as fs from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { MetricsRow } from '../../src/dpg/train';
 import { describeEnvironment } from '../../src/runs/environment';
-import { createRun, readRun, readSummary, resumeRun, type MetricsRow, type RunFolder } from '../../src/runs/runFolder';
+import { createRun, readRun, readSummary, resumeRun, type RunFolder } from '../../src/runs/runFolder';
 import { childEnvironment, compile } from '../fixtures/compile';
 import { tryTmpfs } from '../fixtures/tmpfs';
 

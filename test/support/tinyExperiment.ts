@@ -1,7 +1,7 @@
 /** A whole experiment so small that a GRPO step takes milliseconds: random models, a 2 × 3 pattern, no worker threads. */
 import * as tf from '@tensorflow/tfjs';
 import { parseConfig, type ConfigInput } from '../../src/dpg/config';
-import type { Experiment } from '../../src/dpg/train';
+import type { Experiment } from '../../src/dpg/experiment';
 import { fusedGpt2 } from '../../src/model/fused';
 import { initializeGpt2 } from '../../src/model/families/gpt2';
 import type { Gpt2Config } from '../../src/model/types';
@@ -52,7 +52,7 @@ export function tinyExperiment(input: ConfigInput = {}): Experiment {
     target,
     objective: patternObjective(PATTERN, target.params, { strength }),
     prompts: (_, count, random) => tinyPrompts(count, config.promptLength, random),
-    observe: (tuned) => {
+    observe: ({ tuned }) => {
       const { accuracy, change } = readPattern(PATTERN, target.params, tuned, { strength });
       return { metrics: { pixel_accuracy: accuracy }, image: change };
     },

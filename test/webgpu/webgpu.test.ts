@@ -1,7 +1,8 @@
 /** tfjs on a GPU by WebGPU: reading at once, the metagradient, training. */
 import * as tf from '@tensorflow/tfjs';
 import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
-import { startTraining, train, type Experiment, type TrainStep } from '../../src/dpg/train';
+import type { Experiment } from '../../src/dpg/experiment';
+import { startTraining, train, type TrainStep } from '../../src/dpg/train';
 import { runCase } from '../../src/experiments/metagradientSpec';
 import { gpt2 } from '../../src/model/engine';
 import { describeBackend, startBackend } from '../../src/tensor/backend';

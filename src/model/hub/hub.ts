@@ -15,7 +15,7 @@ import { makeFolder, writeFileAtomic } from '../../files/atomicFile';
 import { startBackend } from '../../tensor/backend';
 import { loadActor } from '../../dpg/actor';
 import { fetchFile, isUndamaged, type HubFile } from './hubFile';
-import type { Actor } from '../../dpg/train';
+import type { Actor } from '../../dpg/experiment';
 
 /** What a download tells while it goes on. */
 export interface HubOptions {

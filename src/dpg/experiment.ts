@@ -1,0 +1,74 @@
+/**
+ * What an experiment is: data and plain functions. The loop, validation and the oracle check know nothing else of it, so that any field can be
+ * replaced in a copy: `{ ...experiment, objective }`.
+ */
+import type { Objective } from '../learn/objective';
+import type { Optimizer } from '../learn/optimizer';
+import type { LanguageModel } from '../model/types';
+import type { InnerTraining } from '../reward/metagradient';
+import type { Reward } from '../reward/reward';
+import type { Params } from '../tensor/params';
+import type { RandomStream } from '../tensor/random';
+import type { Tokenizer } from '../text/tokenizer';
+import type { Config } from './config';
+import type { Scheduled } from './schedule';
+
+/** A language model with its initial parameters and its tokenizer. */
+export interface Actor {
+  readonly model: LanguageModel;
+  readonly params: Params;
+  readonly tokenizer: Tokenizer;
+}
+
+/** What an experiment reads off a fine-tuned target and the text it learnt from, beside Φ. */
+export interface Observation {
+  /** Readable measures for the metrics row, e.g. `pixel_accuracy`. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** A picture to watch: the decoded patch of the LM head, [rows][columns]. */
+  readonly image?: number[][];
+  /** All that is wanted is there: training ends after `stopAfterDone` such steps in a row. */
+  readonly done?: boolean;
+}
+
+/** One prompt and what was written for it. */
+export interface WrittenExample {
+  readonly prompt: string;
+  readonly response: string;
+}
+
+/** What there is to observe: after the fine-tuning of a step, or of a validation. */
+export interface Observed {
+  /** The fine-tuned target's parameters; they are freed afterwards. */
+  readonly tuned: Params;
+  /** The text it was fine-tuned on. */
+  readonly examples: readonly WrittenExample[];
+  readonly phi: number;
+}
+
+/** Where prompts come from: training and held-out prompts never share an article. */
+export type PromptSource = (split: 'train' | 'heldOut', count: number, random: RandomStream) => number[][];
+
+/** Everything that defines a run. */
+export interface Experiment<C extends Config = Config> {
+  readonly name: string;
+  /** For cards: what a model fine-tuned on the generated data becomes, as a clause; "… data, so that <purpose>". */
+  readonly purpose?: string;
+  readonly config: C;
+  readonly generator: Actor;
+  readonly target: Actor;
+  readonly prompts: PromptSource;
+  /** Φ, in training and in validation. */
+  readonly objective: Scheduled<Objective>;
+  /** Of the target's fine-tuning, which is differentiated; by default what the config says. */
+  readonly optimizer?: Scheduled<Optimizer>;
+  /** What rollouts are paid, given the fine-tuning of the step; by default what the config says. */
+  readonly reward?: (inner: InnerTraining) => Reward;
+  readonly observe: (observed: Observed) => Observation | Promise<Observation>;
+  /** Keys that differ at a training step (counted from 0), e.g. in a warm-up; validation takes `config`. */
+  readonly configAt?: (step: number) => Partial<C>;
+  /** What independent programs read in the image that `observe` shows, e.g. two readers of QR codes. */
+  readonly decode?: (image: number[][]) => Promise<Readonly<Record<string, string | null>>>;
+}
+
+/** Both models of an experiment. */
+export type Actors = Pick<Experiment, 'generator' | 'target'>;
