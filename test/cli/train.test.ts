@@ -163,9 +163,7 @@ describe('dpg train', () => {
     resumed.process.kill('SIGINT');
     expect(await resumed.exit).toBe(130);
     const steps = rows(folder).length;
-    expect(await run(tiny('whole', '--steps', '150', '--json', '--stop-after-perfect', '0', '--out', join(place, 'whole')))).toBe(
-      0,
-    );
+    expect(await run(tiny('whole', '--steps', '150', '--json', '--stop-after-done', '0', '--out', join(place, 'whole')))).toBe(0);
     expect(rows(folder)).toEqual(rows(join(place, 'whole')).slice(0, steps));
   });
 });

@@ -5,13 +5,13 @@ import type { Experiment, Observed } from '../../src/dpg/experiment';
 import { rewardOf } from '../../src/dpg/inner';
 import { validate } from '../../src/dpg/validate';
 import { startTraining, train, type TrainerState, type TrainStep } from '../../src/dpg/train';
-import { sgd } from '../../src/learn/optimizer';
+import { sgd, type Optimizer } from '../../src/learn/optimizer';
 import type { Objective } from '../../src/learn/objective';
 import { tapeGpt2 } from '../../src/model/tape/tape';
 import { exampleAdvantages, tokenAdvantages } from '../../src/policy/advantages';
 import { responsesOf } from '../../src/policy/rollouts';
 import { scoredReward } from '../../src/reward/scored';
-import { disposeParams } from '../../src/tensor/params';
+import { cloneParams, disposeParams } from '../../src/tensor/params';
 import { randomStream, restoreStream } from '../../src/tensor/random';
 import { useBackend } from '../support/backend';
 import { TINY, tinyExperiment, valuesOf } from '../support/tinyExperiment';
@@ -171,7 +171,11 @@ describe('a field of an experiment that is replaced in a copy', () => {
 
   it('optimizer: fine-tunes the target in both', async () => {
     const experiment = tinyExperiment();
-    const still = { ...experiment, optimizer: sgd({ learningRate: 1e-30 }) };
+    const optimizer: Optimizer = {
+      ...sgd({ learningRate: 1 }),
+      update: (state) => ({ ...state, params: cloneParams(state.params), step: state.step + 1 }),
+    };
+    const still = { ...experiment, optimizer };
     const initial = valuesOf(experiment.target.params);
     const tuned: unknown[] = [];
     const observe: Experiment['observe'] = (observed) => (tuned.push(valuesOf(observed.tuned)), { metrics: {} });
