@@ -1,5 +1,6 @@
 /** The project's own matcher: element-wise closeness with one stated tolerance. */
 import { expect } from 'vitest';
+import '../src/tensor/tfjs';
 
 interface Tolerance {
   /** ‖actual − expected‖ / ‖expected‖ must not exceed it. */

@@ -2,7 +2,7 @@
  * Generator and target from their Hugging Face folders.
  */
 import path from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { loadCheckpoint, type StoredTensor } from '../model/hub/checkpoint';
 import { languageModel, type EngineOptions } from '../model/engine';
 import type { Params } from '../tensor/params';

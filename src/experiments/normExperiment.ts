@@ -1,7 +1,7 @@
 /**
  * "L2 norm": text that makes the fine-tuned LM head smaller (paper §4).
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { negativeNorm } from '../objective/norm';
 import type { Params } from '../tensor/params';
 import { parseConfig, type ConfigInput } from '../dpg/config';

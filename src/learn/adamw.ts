@@ -4,7 +4,7 @@
  * They are memory-bound chains of some fifteen ops. Where the backend has them as one kernel (`wasm`, see wasmBackend.ts), that is called
  * instead: the same numbers bit for bit, five times as fast on small tensors.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 
 /** Settings of adamw; see {@link AdamwOptions} for what they do. */
 export interface AdamwSettings {

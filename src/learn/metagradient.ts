@@ -11,7 +11,7 @@
  * Per-token weights come for free: τ_it with Σ_t τ_it = τ_i (ours; the paper has examples only). States are kept at every √T-th step
  * and recomputed in between, so memory grows with √T.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { cloneParams, disposeParams, mapParams, type Params } from '../tensor/params';
 import type { LanguageModel, TokenBatch } from '../model/types';
 import { batchesOf, trainingStep, type Step, type TrainingData } from './fineTune';

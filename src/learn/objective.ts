@@ -1,7 +1,7 @@
 /**
  * Φ: any differentiable scalar of the fine-tuned weights; higher is better (paper §3).
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core/dist/tensor';
 import { disposeParams, type Params } from '../tensor/params';
 

@@ -8,7 +8,7 @@
  * The gradient g is the mean over the examples of the step. (The authors sum the means of microbatches: their g is larger by the number of
  * accumulation steps, so their sgd learning rate, eps and epsRoot have to be converted.)
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { cloneParams, disposeParams, mapParams, mapTrees, zerosLikeParams, type Params } from '../tensor/params';
 import { adjointLeaf, updateLeaf, type AdamwSettings } from './adamw';
 

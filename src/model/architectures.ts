@@ -1,7 +1,7 @@
 /**
  * The architectures behind one pair of functions of the config.
  */
-import type * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { Params } from '../tensor/params';
 import { gpt2Hidden, gpt2Shapes } from './families/gpt2';
 import { llamaHidden, llamaShapes } from './families/llama';

@@ -1,7 +1,7 @@
 /**
  * Which engine computes a model's derivatives: the fused one for GPT-2 on a CPU, the tape on a GPU and for every other architecture.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { fusedGpt2 } from './fused';
 import { fusedSupported } from './fused/support';
 import { tapeGpt2, tapeModel } from './tape/tape';

@@ -6,7 +6,7 @@ import { padExamples } from '../model/batch';
 import type { LanguageModel, TokenBatch } from '../model/types';
 import { mapParams, disposeParams } from '../tensor/params';
 import type { Tokenizer } from '../text/tokenizer';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 
 /** Options of {@link likelihoodObjective}. */
 export interface LikelihoodOptions {

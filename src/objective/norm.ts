@@ -1,5 +1,5 @@
 /** Φ = −‖W‖₂ of the LM head (paper §4, "L2 norm"). */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import type { TensorObjective } from '../learn/objective';
 
 /** Rewards data that makes the fine-tuned LM head smaller. */

@@ -5,7 +5,7 @@
  * Φ starts at −ln 2 (nothing has moved) and reaches 0 when every weight has moved far in its direction. Small models need
  * strength · learningRate · steps ≈ 3–6: with the paper's 20, Φ is linear and the last pixels are never worth the others.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { softplus } from '../tensor/ops';
 import type { Params } from '../tensor/params';
 import type { TensorObjective } from '../learn/objective';

@@ -4,7 +4,7 @@
  * Departures from the published form: advantages are scaled over the batch (see advantages.ts); the loss is a mean over tokens; KL to the
  * initial generator is off by default; an entropy bonus keeps the outputs diverse, which decides the last pixels of a picture.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { disposeState, type Optimizer, type TrainingState } from '../learn/optimizer';
 import type { LanguageModel, TokenBatch } from '../model/types';
 import { disposeParams, globalNorm, mapParams, type Params } from '../tensor/params';

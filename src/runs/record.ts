@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { responsesOf } from '../policy/rollouts';
 import type { Params } from '../tensor/params';
 import { restoreStream } from '../tensor/random';

@@ -3,8 +3,9 @@
  */
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { installWasmKernels } from './kernels/wasm/wasmBackend';
+import { registerSumGradient } from './ops';
 import { startWebGpu } from './webgpu';
 
 /** Backends that are tried, best first. */
@@ -20,7 +21,7 @@ export interface BackendChoice {
   readonly skipped: Readonly<Partial<Record<BackendName, string>>>;
 }
 
-/** npm packages of the native backends; plain tfjs-node comes under an alias because danfojs-node's own request for it is met by `@tensorflow/tfjs`. */
+/** npm packages of the native backends; plain tfjs-node comes under an alias because danfojs-node's own request for it is met by `tfjs-node/`. */
 const NATIVE_PACKAGES = { 'tfjs-node-gpu': '@tensorflow/tfjs-node-gpu', 'tfjs-node': 'tfjs-node-native' } as const;
 
 /** tfjs-node 4.22 calls `util.isNullOrUndefined` and friends, which Node 23 removed. */
@@ -41,7 +42,8 @@ function requireBinding(name: string): void {
 async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
   requireBinding(NATIVE_PACKAGES[name]);
   polyfillNodeUtil();
-  require(NATIVE_PACKAGES[name]);
+  require(NATIVE_PACKAGES[name]); // brings the umbrella package of tfjs, which registers its gradients
+  registerSumGradient();
   if (!(await tf.setBackend('tensorflow'))) throw new Error('the package loads, but its backend does not start');
   const gpus = name === 'tfjs-node-gpu' ? (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice : true;
   if (!gpus) throw new Error('no CUDA device is visible');

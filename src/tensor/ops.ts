@@ -6,7 +6,8 @@
  * (add, mul, matMul, mean, rsqrt, transpose, slice, …) is right as it is. Models are written with these ops only; a lint rule keeps the wrong
  * ones out of the rest of the project.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
+import './tfjs';
 
 type Unary<T extends tf.Tensor = tf.Tensor> = (x: T) => T;
 
@@ -69,17 +70,19 @@ export const logSoftmax: Unary = tf.customGrad((logits, save) => {
 
 /**
  * The gradient of `tf.sum` spreads dy over ones. tfjs makes those in JavaScript and sends them to the backend, as many as there are summands: of GPT-2's size
- * that was a fifth of a metagradient's time on a GPU. Here the backend makes them.
+ * that was a fifth of a metagradient's time on a GPU. Here the backend makes them. Holds until something registers tfjs's own again.
  */
-tf.registerGradient({
-  kernelName: tf.Sum,
-  inputsToSave: ['x'],
-  gradFunc: (dy, [x], { axis }) => {
-    const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
-    const kept = x.shape.map((size, i) => (axes.includes(i) ? 1 : size));
-    return { x: () => tf.mul(tf.reshape(dy as tf.Tensor, kept), tf.fill(x.shape, 1)) };
-  },
-});
+export const registerSumGradient = (): void =>
+  tf.registerGradient({
+    kernelName: tf.Sum,
+    inputsToSave: ['x'],
+    gradFunc: (dy, [x], { axis }) => {
+      const axes = tf.util.parseAxisParam(axis as number | number[], x.shape);
+      const kept = x.shape.map((size, i) => (axes.includes(i) ? 1 : size));
+      return { x: () => tf.mul(tf.reshape(dy as tf.Tensor, kept), tf.fill(x.shape, 1)) };
+    },
+  });
+registerSumGradient();
 
 /** Token ids as float one-hot rows, [n, vocab]. */
 export const oneHotRows = (ids: Int32Array, vocab: number): tf.Tensor2D =>

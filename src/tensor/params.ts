@@ -1,7 +1,7 @@
 /**
  * Parameters: a plain record of tensors under Hugging Face names. Pure functions on such trees; whoever calls owns the result.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core/dist/tensor'; // the type alone: notebooks need not check all of tfjs's declarations
 
 /** Parameters, gradients, tangents and optimizer moments: one tensor per name, e.g. `transformer.h.0.attn.c_attn.weight`. */

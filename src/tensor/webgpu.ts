@@ -2,7 +2,7 @@
  * WebGPU in Node: Dawn (package `webgpu`) under tfjs's WebGPU backend, which finds the GPU in `navigator` as in a browser.
  * tfjs reads tensors at once only by way of a browser's canvas; here by letting Dawn process its events until the values have come.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 
 /** What is used of Dawn. */
 interface Dawn {

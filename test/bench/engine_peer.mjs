@@ -8,7 +8,7 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 
 const require = createRequire(import.meta.url);
-const tf = require('@tensorflow/tfjs');
+const tf = require('@tensorflow/tfjs-core');
 const dpg = require('../../dist/index.js');
 const { startBackend } = require('../../dist/tensor/backend.js');
 const { adamw } = require('../../dist/learn/optimizer.js');

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { run as exportRun } from '../../src/cli/export';
 import { run as runs } from '../../src/cli/runs';

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Experiment, PromptSource } from '../../src/dpg/experiment';
 import { innerTraining } from '../../src/dpg/inner';

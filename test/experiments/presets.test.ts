@@ -5,7 +5,7 @@ import { describeCost, stepCost } from '../../src/dpg/cost';
 import { preset, PRESETS } from '../../src/experiments/presets';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import type { Gpt2Config } from '../../src/model/types';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../support/backend';
 
 const names = Object.keys(EXPERIMENTS);

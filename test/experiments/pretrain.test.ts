@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { meanLoss, pretrain } from '../../src/experiments/pretrain';
 import { padExamples } from '../../src/model/batch';

@@ -1,5 +1,5 @@
 import fs from 'node:fs';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig, type ConfigInput } from '../../src/dpg/config';
 import { EXPERIMENTS } from '../../src/experiments/experiments';

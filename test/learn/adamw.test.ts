@@ -1,5 +1,5 @@
 /** adamw's kernels on `wasm` against its tfjs ops: the same bits. (The ops are tested against float64 in optimizer.test.ts.) */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it, vi } from 'vitest';
 import { adjointLeaf, updateLeaf } from '../../src/learn/adamw';
 import { installWasmKernels } from '../../src/tensor/kernels/wasm/wasmBackend';

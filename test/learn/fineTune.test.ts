@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { batchesOf, fineTune } from '../../src/learn/fineTune';
 import { metagradient } from '../../src/learn/metagradient';

@@ -1,5 +1,5 @@
 /** τ against central differences of Φ over the example weights: the definition itself. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { batchesOf, trainingStep } from '../../src/learn/fineTune';
 import { metagradient } from '../../src/learn/metagradient';

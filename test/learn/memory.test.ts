@@ -1,5 +1,5 @@
 /** Memory of a long metagradient: states at every √T-th step, and activations of one microbatch at a time. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { metagradient } from '../../src/learn/metagradient';
 import { adamw } from '../../src/learn/optimizer';

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { runCase } from '../../src/experiments/metagradientSpec';
 import { tapeGpt2 } from '../../src/model/tape/tape';

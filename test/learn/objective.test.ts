@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { valueAndGradient, type Objective } from '../../src/learn/objective';
 import { disposeParams, type Params } from '../../src/tensor/params';

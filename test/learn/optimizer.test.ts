@@ -1,5 +1,5 @@
 /** Optimizers against scalar formulas in float64, their adjoints against central differences of those. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamw, disposeState, initialAdjoint, sgd, type Optimizer, type TrainingState } from '../../src/learn/optimizer';
 import { disposeParams, type Params } from '../../src/tensor/params';

@@ -1,5 +1,5 @@
 /** The two engines check each other on everything a language model does. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCase } from '../../src/experiments/metagradientSpec';
 import { padExamples } from '../../src/model/batch';

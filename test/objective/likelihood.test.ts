@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fusedGpt2 } from '../../src/model/fused';
 import { evaluationBatch, evaluationIds, likelihoodObjective } from '../../src/objective/likelihood';

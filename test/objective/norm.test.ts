@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, expect, it } from 'vitest';
 import { valueAndGradient } from '../../src/learn/objective';
 import { negativeNorm } from '../../src/objective/norm';

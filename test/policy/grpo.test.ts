@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamw, disposeState, sgd, type Optimizer, type TrainingState } from '../../src/learn/optimizer';
 import { fusedGpt2 } from '../../src/model/fused';

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { embeddingScore, textEmbeddings } from '../../src/reward/embedding';
 import { useBackend } from '../support/backend';

@@ -1,4 +1,4 @@
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fineTune } from '../../src/learn/fineTune';
 import { valueAndGradient } from '../../src/learn/objective';

@@ -1,6 +1,6 @@
 /** Backends inside one test process. */
 import path from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { setWasmPaths } from '@tensorflow/tfjs-backend-wasm';
 
 /** Switches to plain tfjs `cpu` or `wasm`, without the project's own kernels. */

@@ -1,5 +1,5 @@
 /** Small random models and batches, as float64 for the oracle and as tensors for the engines. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { gpt2Shapes } from '../../src/model/families/gpt2';
 import type { Gpt2Config, TokenBatch } from '../../src/model/types';
 import type { Params } from '../../src/tensor/params';

@@ -1,5 +1,5 @@
 /** A small Llama with random weights, as float64 for the oracle and as tensors for the engine. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { llamaShapes } from '../../src/model/families/llama';
 import type { LlamaConfig } from '../../src/model/types';
 import type { Params } from '../../src/tensor/params';

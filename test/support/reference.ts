@@ -1,7 +1,7 @@
 /** The reference model and metagradients: float64, unrolled autograd of another framework. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { specSchema } from '../../src/experiments/metagradientSpec';
 import { loadCheckpoint } from '../../src/model/hub/checkpoint';
 import type { Gpt2Config } from '../../src/model/types';

@@ -1,5 +1,5 @@
 /** A whole experiment so small that a GRPO step takes milliseconds: random models, a 2 × 3 pattern, no worker threads. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { parseConfig, type ConfigInput } from '../../src/dpg/config';
 import type { Experiment } from '../../src/dpg/experiment';
 import { fusedGpt2 } from '../../src/model/fused';

@@ -18,7 +18,7 @@ describe('the backend', () => {
     const { startBackend, describeBackend } = await start(name);
     const choice = await startBackend();
     expect(choice).toEqual({ name, skipped: {} });
-    const tf = await import('@tensorflow/tfjs');
+    const tf = await import('@tensorflow/tfjs-core');
     expect(tf.getBackend()).toBe(name);
     expect(tf.tidy(() => [...tf.add([1, 2], 1).dataSync()])).toEqual([2, 3]);
     expect(describeBackend(choice)).toBe(`tensors: ${name}`);

@@ -9,7 +9,7 @@ const eslint = new ESLint({ cwd, overrideConfig: [tseslint.configs.disableTypeCh
 
 /** What the project's configuration says of one line in a file. */
 async function complaints(file: string, line: string): Promise<string[]> {
-  const code = `import * as tf from '@tensorflow/tfjs';\nexport const f = (x: tf.Tensor): unknown => ${line};\n`;
+  const code = `import * as tf from '@tensorflow/tfjs-core';\nexport const f = (x: tf.Tensor): unknown => ${line};\n`;
   const [{ messages }] = await eslint.lintText(code, { filePath: path.join(cwd, file) });
   return messages.map(({ message }) => message);
 }

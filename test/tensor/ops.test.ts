@@ -1,5 +1,5 @@
 /** First and second derivatives of every op, against central differences of plain float64 implementations. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it, vi } from 'vitest';
 import * as ops from '../../src/tensor/ops';
 import { randomStream } from '../../src/tensor/random';

@@ -1,5 +1,5 @@
 /** tfjs on a GPU by WebGPU: reading at once, the metagradient, training. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { Experiment } from '../../src/dpg/experiment';
 import { startTraining, train, type TrainStep } from '../../src/dpg/train';

@@ -3,7 +3,7 @@
  *
  * Linear layers are GPT-2's "Conv1D": weight [in, out]. `lm_head.weight` is [vocab, hidden].
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { embed, gelu, layerNorm, linear } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';

@@ -3,7 +3,7 @@
  *
  * RMSNorm, rotary positions, grouped-query attention, SwiGLU, no biases. All matrices are PyTorch's, [out, in].
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { embed, project, rmsNorm, silu } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';

@@ -2,7 +2,7 @@
  * Rotary position embedding (RoFormer, arXiv 2104.09864) in the layout of Hugging Face: dimension j of a head is rotated together with
  * dimension j + width / 2.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import type { LlamaConfig, RopeScaling } from '../types';
 
 /** cos and sin of every position's angles, [length, width / 2] each. */

@@ -1,5 +1,5 @@
 /** Parameters between tfjs tensors and the flat array the workers share. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Params } from '../../tensor/params';
 import type { Layout, Slot } from './layout';
 

@@ -1,5 +1,5 @@
 /** Parameters, tangents and gradients between tfjs and the workers: flat arrays in shared memory, made when first needed. */
-import type * as tf from '@tensorflow/tfjs';
+import type * as tf from '@tensorflow/tfjs-core';
 import type { Params } from '../../tensor/params';
 import type { Layout } from './layout';
 import { orderedTensors, readParams, writeTensors } from './parameters';

@@ -4,7 +4,7 @@
  * Forward-over-reverse is reverse-over-reverse here: with S(θ, w) = ⟨∇_θ Σ_it w_it ℓ_it / B, v⟩, one more backward pass gives ∂S/∂θ = H v
  * and ∂S/∂w = the token tangents. It is the reference for the fused engine and the way to GPUs.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { crossEntropy, exp, logSoftmax, oneHotRows } from '../../tensor/ops';
 import { disposeParams, type Params } from '../../tensor/params';
 import { hiddenStates } from '../architectures';

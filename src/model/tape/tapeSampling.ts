@@ -1,7 +1,7 @@
 /**
  * Sampling on plain tfjs ops: the prompt once, then one position at a time with a KV cache.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { logSoftmax } from '../../tensor/ops';
 import type { KvCache } from './transformer';
 import type { SampleOptions, Samples } from '../types';

@@ -1,7 +1,7 @@
 /**
  * What GPT-2 and Llama share: the order of attention heads, the KV cache, the LM head, initial parameters.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { attention, causalMask, project } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 

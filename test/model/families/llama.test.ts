@@ -1,5 +1,5 @@
 /** Llama on the tape engine against float64: logits, losses, first and second derivatives, the policy gradient; sampling with a cache. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { hiddenStates } from '../../../src/model/architectures';
 import { padExamples } from '../../../src/model/batch';

@@ -4,7 +4,7 @@
  *
  * Uses the backend's internals (its heap and where a tensor lies in it): tfjs is pinned to exactly 4.22.0.
  */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import type { Pointer } from '../kernels';
 import { loadKernels, simdSupported, type WasmKernels } from './kernels';
 

@@ -1,5 +1,5 @@
 /** tfjs on wasm with our kernels against tfjs on cpu. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { installWasmKernels } from '../../../../src/tensor/kernels/wasm/wasmBackend';
 import { randomStream } from '../../../../src/tensor/random';

@@ -1,5 +1,5 @@
 /** tfjs on wasm where SIMD is missing: slower, but it works. */
-import * as tf from '@tensorflow/tfjs';
+import * as tf from '@tensorflow/tfjs-core';
 import { expect, it, vi } from 'vitest';
 import { installWasmKernels } from '../../../../src/tensor/kernels/wasm/wasmBackend';
 import { useBackend } from '../../../support/backend';
