@@ -1,4 +1,5 @@
 /** The composed model against float64: loss, gradient, Hessian-vector product, token tangents, policy gradient; microbatches. */
+import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { fusedGpt2 } from '../../../src/model/fused';
 import { gradient, hessianVectorProduct, tokenTangents } from '../../../src/model/fused/gpt2';
