@@ -1,5 +1,6 @@
 /** What `dpg <command>` is made of. */
 import { readFileSync } from 'node:fs';
+import { closest, distance } from 'fastest-levenshtein';
 
 /** A subcommand: a module with these exports. */
 export interface Command {
@@ -14,6 +15,12 @@ export interface Command {
 
 /** A mistake in what the user gave: told in one line, exit code 2. */
 export class UsageError extends Error {}
+
+/** `; did you mean …?` with the nearest of what is known, '' where nothing is near. */
+export function didYouMean(given: string, known: readonly string[]): string {
+  const nearest = known.length ? closest(given, known) : '';
+  return distance(given, nearest) <= Math.max(2, given.length / 3) && nearest ? `; did you mean ${nearest}?` : '';
+}
 
 /** What `f` returns; its errors count as mistakes in what the user gave, which `where` names. */
 export function asUsage<T>(where: string, f: () => T): T {

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** `dpg`: dispatches to its commands. */
-import { UsageError, type Command } from './command';
+import { didYouMean, UsageError, type Command } from './command';
 import * as config from './config';
 import * as doctor from './doctor';
 import * as exporting from './export';
@@ -32,24 +32,42 @@ const commands: readonly Command[] = [
 const overview = (): string => {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const rows = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `dpg <command> [options]\n\n${rows.join('\n')}\n\n"dpg <command> --help" says more.`;
+  return `dpg <command> [options]\n\n${rows.join('\n')}\n\n"dpg <command> --help" says more; --debug or DEBUG=1 shows where an error comes from.`;
 };
 
-/** Mistakes in the arguments: ours, and those that util.parseArgs finds. */
-const isUsageError = (error: unknown): error is Error =>
-  error instanceof UsageError ||
-  (error instanceof Error && String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS'));
+/** Exit code of a program whose reader is gone: 128 and the number of SIGPIPE, as shells have it. */
+const PIPE_CLOSED = 141;
 
-/** Errors with a message for the user; any other kind is a defect of ours, and its stack tells where. */
-const speaksForItself = (error: unknown): error is Error =>
-  error instanceof Error && ['Error', 'RangeError', 'SafetensorsError'].includes(error.name);
+/** A reader that leaves, as in `dpg config | head`, ends the program quietly, unless a command listens for that itself. */
+function endWithReader(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', () => {
+      if (stream.listenerCount('error') === 1) process.exit(PIPE_CLOSED);
+    });
+}
+
+/** util.parseArgs tells an unknown option by its code; the command's help knows the others. */
+function usageError(error: unknown, help = ''): UsageError | undefined {
+  if (error instanceof UsageError) return error;
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'ERR_PARSE_ARGS_UNKNOWN_OPTION') {
+    const [option] = /'(.*?)'/.exec(message)?.slice(1) ?? [message];
+    return new UsageError(`unknown option ${option}${didYouMean(option, help.match(/--[a-z][a-z0-9-]+/g) ?? [])}`);
+  }
+  return code?.startsWith('ERR_PARSE_ARGS') ? new UsageError(message) : undefined;
+}
 
 async function main([name, ...argv]: string[]): Promise<number> {
   if (name === undefined || name === '--help' || name === '-h') return print(overview());
   const command = commands.find((candidate) => candidate.name === name);
-  if (!command) throw new UsageError(`unknown command "${name}"; there are: ${commands.map((each) => each.name).join(', ')}`);
+  const names = commands.map((each) => each.name);
+  if (!command) throw new UsageError(`unknown command "${name}"${didYouMean(name, names)}; there are: ${names.join(', ')}`);
   if (argv.includes('--help') || argv.includes('-h')) return print(command.help);
-  return command.run(argv);
+  try {
+    return await command.run(argv);
+  } catch (error) {
+    throw usageError(error, command.help) ?? error;
+  }
 }
 
 function print(text: string): number {
@@ -57,11 +75,32 @@ function print(text: string): number {
   return 0;
 }
 
-main(process.argv.slice(2)).then(
-  (code) => (process.exitCode = code),
-  (error: unknown) => {
-    if (isUsageError(error)) console.error(`dpg: ${error.message.split('\n')[0]}`);
-    else console.error(speaksForItself(error) ? `dpg: ${error.message}` : error);
-    process.exitCode = isUsageError(error) ? 2 : 1;
-  },
-);
+/** One sentence for the user; the stack only for who asks. */
+function complain(error: unknown, debug: boolean): void {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  if (debug) console.error(error);
+  else if (error instanceof UsageError) console.error(`dpg: ${message.split('\n')[0]}`);
+  else if (DEFECTS.includes(name)) console.error(`dpg: ${name}: ${message} (a defect of dpg; --debug shows where)`);
+  else console.error(`dpg: ${message || name}`);
+}
+
+/** Errors that JavaScript throws by itself. */
+const DEFECTS = ['TypeError', 'ReferenceError', 'AssertionError'];
+
+async function launch(): Promise<void> {
+  const argv = process.argv.slice(2).filter((argument) => argument !== '--debug');
+  const debug = argv.length < process.argv.length - 2 || Boolean(process.env.DEBUG);
+  process.exitCode = 1; // of whatever never settles
+  const onLostWait = (): void => console.error('dpg: ended before it was done: something it waited for never came');
+  process.once('beforeExit', onLostWait);
+  try {
+    process.exitCode = await main(argv);
+  } catch (error) {
+    complain(error, debug);
+    process.exitCode = error instanceof UsageError ? 2 : 1;
+  }
+  process.off('beforeExit', onLostWait);
+}
+
+endWithReader();
+void launch();

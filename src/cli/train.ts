@@ -8,7 +8,6 @@ import { isHubName, modelFolder } from '../model/hub/hub';
 import { describeMemory, estimateMemory, isLarge } from '../dpg/memory';
 import { preset, PRESETS } from '../experiments/presets';
 import { modelFolders, newRun, record, resumedRun, type Run } from '../runs/record';
-import type { MetricsRow } from '../dpg/train';
 import { readMetrics, readRun } from '../runs/runFolder';
 import type { Experiment } from '../dpg/experiment';
 import { validate } from '../dpg/validate';
@@ -17,6 +16,7 @@ import { saveRunFigures } from '../notebook/runFigures';
 import { describeBackend, startBackend } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
 import { asUsage, readJson, UsageError } from './command';
+import { stepLine } from './stepLine';
 
 const kebab = (key: string): string => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 const KEYS = configKeys();
@@ -155,23 +155,16 @@ async function makeExperiment({ experiment, input, models }: Arguments): Promise
   }
 }
 
-/** Shares that the line of a step shows, where the experiment has them. */
-const SHARES = { pixel_accuracy: 'pixels', language_share: 'language', kept_details: 'details', exact: 'exact' } as const;
-
-function describeStep(row: MetricsRow, { config }: Experiment): string {
-  const { step, phi, entropy, seconds } = row;
-  const shares = Object.entries(SHARES).filter(([key]) => key in row);
-  const shown = shares.map(([key, label]) => `  ${label} ${(100 * row[key]).toFixed(1)} %`).join('');
-  return `step ${step}/${config.steps}  Φ ${phi.toFixed(4)}${shown}  entropy ${entropy.toFixed(2)}  ${seconds.toFixed(2)} s`;
-}
-
-/** Runs the steps, printing one line each; false if Ctrl-C ended them. */
+/** Runs the steps, showing each; false if Ctrl-C ended them. */
 async function runSteps(experiment: Experiment, run: Run, json: boolean): Promise<boolean> {
   const stop = new AbortController();
   const onInterrupt = (): void => stop.abort();
   process.once('SIGINT', onInterrupt);
+  const line = stepLine({ total: experiment.config.steps, out: process.stdout });
   for await (const { row } of record(experiment, run, { signal: stop.signal }))
-    console.log(json ? JSON.stringify(row) : describeStep(row, experiment));
+    if (json) console.log(JSON.stringify(row));
+    else line.show(row);
+  line.end();
   process.off('SIGINT', onInterrupt);
   return !stop.signal.aborted;
 }

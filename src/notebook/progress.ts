@@ -67,7 +67,7 @@ function describe({ done, total, label, seconds, fresh, metrics, remark }: Descr
 const short = (value: number): string => (value >= 100 ? String(Math.round(value)) : value.toPrecision(3));
 
 /** Seconds as a person would say them. */
-function duration(seconds: number): string {
+export function duration(seconds: number): string {
   if (seconds < 60) return `${Math.ceil(seconds)} s`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
