@@ -1,7 +1,7 @@
 /**
  * What a run costs, estimated from the shapes of its models before it starts.
  */
-import type { ModelConfig } from '../model/types';
+import { familyOf, parameterShapes, type ModelConfig } from '../model/families';
 import type { Config } from './config';
 import { parameterCount, type ModelPair } from './memory';
 
@@ -14,8 +14,11 @@ export interface Cost {
 }
 
 /** Parameters that multiply every token: all but the embeddings, which are only looked up. */
-const multiplied = (config: ModelConfig): number =>
-  parameterCount(config) - (config.vocab_size + (config.model_type === 'llama' ? 0 : config.n_positions)) * config.n_embd;
+function multiplied(config: ModelConfig): number {
+  const shapes = parameterShapes(config);
+  const lookedUp = familyOf(config).names.embeddings.reduce((sum, name) => sum + shapes[name].reduce((a, b) => a * b), 0);
+  return parameterCount(config) - lookedUp;
+}
 
 /**
  * Cost of a step in units of 2 operations per token and parameter (one forward pass): sampling 1; the generator's update 3, and 1 more for

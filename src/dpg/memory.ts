@@ -6,7 +6,7 @@
  * segment of fine-tuning, and the update of the generator.
  */
 import os from 'node:os';
-import { parameterShapes } from '../model/architectures';
+import { familyOf, parameterShapes } from '../model/families';
 import { examplesAtOnce } from '../model/batch';
 import type { ModelConfig } from '../model/types';
 import type { BackendName } from '../tensor/backend';
@@ -59,8 +59,8 @@ export function metagradientTrees({
 /** Generator-sized trees: the initial one, parameters and moments; while it is updated also gradients and the state to go back to. */
 const [GENERATOR_AT_REST, GENERATOR_IN_UPDATE] = [4, 12];
 
-const usesFused = ({ model_type }: ModelConfig, engine: Config['engine'], backend: BackendName): boolean =>
-  model_type !== 'llama' && engine !== 'tape' && (engine === 'fused' || !isGpu(backend));
+const usesFused = (model: ModelConfig, engine: Config['engine'], backend: BackendName): boolean =>
+  !!familyOf(model).fused && engine !== 'tape' && (engine === 'fused' || !isGpu(backend));
 const isGpu = (backend: BackendName): boolean => backend === 'tfjs-node-gpu' || backend === 'webgpu';
 
 /** Arrays that the tape holds at once, in units of [rows, vocab], [rows, width] and [rows, heads · length] (the last two a layer): measured. */

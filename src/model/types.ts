@@ -5,51 +5,14 @@
  * engine (`fused/`, GPT-2's forward-over-reverse by hand on SIMD kernels and worker threads).
  */
 import type { Params } from '../tensor/params';
+import type { ModelConfig } from './families';
 
-/** The sizes every model has, under GPT-2's names for them in a Hugging Face `config.json`. */
-export interface ModelShape {
-  readonly vocab_size: number;
-  /** Longest sequence, in tokens. */
-  readonly n_positions: number;
-  /** Width of the hidden states. */
-  readonly n_embd: number;
-  readonly n_layer: number;
-  /** Attention heads (of queries, where keys have fewer). */
-  readonly n_head: number;
-}
-
-/** A GPT-2. */
-export interface Gpt2Config extends ModelShape {
-  readonly model_type?: 'gpt2';
-  readonly layer_norm_epsilon: number;
-}
-
-/** How Llama 3.1 and 3.2 slow down the low frequencies of their rotary embedding (`"rope_type": "llama3"`). */
-export interface RopeScaling {
-  readonly factor: number;
-  readonly low_freq_factor: number;
-  readonly high_freq_factor: number;
-  /** Context of the model before its extension, in tokens. */
-  readonly original_max_position_embeddings: number;
-}
-
-/** A Llama; beside the common sizes, the key names of its own `config.json`. */
-export interface LlamaConfig extends ModelShape {
-  readonly model_type: 'llama';
-  /** Heads of keys and values; each serves n_head / num_key_value_heads consecutive query heads. */
-  readonly num_key_value_heads: number;
-  /** Width of a head; even. */
-  readonly head_dim: number;
-  /** Width of the feed-forward layer. */
-  readonly intermediate_size: number;
-  readonly rms_norm_eps: number;
-  /** Base of the rotary frequencies. */
-  readonly rope_theta: number;
-  readonly rope_scaling: RopeScaling | null;
-}
-
-/** Every architecture; `model_type` tells them apart. */
-export type ModelConfig = Gpt2Config | LlamaConfig;
+export type { ModelShape } from './families/family';
+export type { Gpt2Config } from './families/gpt2';
+export type { LlamaConfig } from './families/llama';
+export type { Qwen2Config } from './families/qwen2';
+export type { Qwen3Config } from './families/qwen3';
+export type { ModelConfig };
 
 /** Examples padded to one length: position t of row i predicts `ids[i, t + 1]`. */
 export interface TokenBatch {

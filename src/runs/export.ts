@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { saveCheckpoint, type Checkpoint, type SaveOptions } from '../model/hub/checkpoint';
 import { writeFolderAtomic } from '../files/atomicFile';
+import { familyOf } from '../model/families';
 import { readRun, readSummary } from './runFolder';
 
 const PAPER = '[Synthetic Data for any Differentiable Target](https://arxiv.org/abs/2604.08423)';
@@ -28,11 +29,11 @@ export async function exportGenerator(
   checkpoint: Checkpoint,
   { run, purpose, files, ...options }: ExportSource & SaveOptions,
 ): Promise<void> {
-  const { model_type, n_layer, n_embd, n_positions, vocab_size } = checkpoint.config;
+  const { n_layer, n_embd, n_positions, vocab_size } = checkpoint.config;
   const card = [
     '---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- dataset-policy-gradient\n- synthetic-data\n---',
     `# ${basename(resolve(folder))}`,
-    `A ${model_type === 'llama' ? 'Llama' : 'GPT-2'} (${n_layer} ${n_layer === 1 ? 'layer' : 'layers'}, width ${n_embd}, ${n_positions} positions, vocabulary ${vocab_size}) trained to write synthetic data, ` +
+    `A ${familyOf(checkpoint.config).title} (${n_layer} ${n_layer === 1 ? 'layer' : 'layers'}, width ${n_embd}, ${n_positions} positions, vocabulary ${vocab_size}) trained to write synthetic data, ` +
       `so that ${purpose}. It was trained with Dataset Policy Gradient: ${PAPER}.`,
     'The LM head is not tied to the embedding.',
     describeRun(run),

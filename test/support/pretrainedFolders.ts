@@ -3,7 +3,7 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { parameterShapes } from '../../src/model/architectures';
+import { parameterShapes } from '../../src/model/families';
 import type { StoredTensor } from '../../src/model/hub/checkpoint';
 import { fromBfloat16, toBfloat16 } from '../../src/files/halfFloats';
 import { writeSafetensors } from '../../src/files/safetensors';

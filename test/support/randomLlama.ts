@@ -1,6 +1,6 @@
 /** A small Llama with random weights, as float64 for the oracle and as tensors for the engine. */
 import * as tf from '@tensorflow/tfjs-core';
-import { llamaShapes } from '../../src/model/families/llama';
+import { llama } from '../../src/model/families/llama';
 import type { LlamaConfig } from '../../src/model/types';
 import type { Params } from '../../src/tensor/params';
 import type { RandomStream } from '../../src/tensor/random';
@@ -20,12 +20,14 @@ export const TINY_LLAMA: LlamaConfig = {
   rms_norm_eps: 1e-5,
   rope_theta: 300,
   rope_scaling: { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 },
+  attention_bias: false,
+  mlp_bias: false,
 };
 
 /** Float32-representable normal numbers under every parameter's name; norm weights around `center`. */
 export function randomLlamaValues(config: LlamaConfig, random: RandomStream, scale: number, center = 1): NamedValues {
   return Object.fromEntries(
-    Object.entries(llamaShapes(config)).map(([name, shape]) => {
+    Object.entries(llama.shapes(config)).map(([name, shape]) => {
       const offset = name.endsWith('norm.weight') ? center : 0;
       const values = { length: tf.util.sizeFromShape(shape) };
       return [name, Float64Array.from(values, () => Math.fround(offset + scale * random.normal()))];
@@ -36,5 +38,5 @@ export function randomLlamaValues(config: LlamaConfig, random: RandomStream, sca
 /** The values as tensors of the current backend. */
 export const llamaParams = (config: LlamaConfig, values: NamedValues): Params =>
   Object.fromEntries(
-    Object.entries(llamaShapes(config)).map(([name, shape]) => [name, tf.tensor(Float32Array.from(values[name]), shape)]),
+    Object.entries(llama.shapes(config)).map(([name, shape]) => [name, tf.tensor(Float32Array.from(values[name]), shape)]),
   );

@@ -4,11 +4,47 @@
  * Linear layers are GPT-2's "Conv1D": weight [in, out]. `lm_head.weight` is [vocab, hidden].
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { z } from 'zod';
 import { embed, gelu, layerNorm, linear } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
-import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from '../tape/transformer';
-import type { Gpt2Config } from '../types';
+import { parseKeys, positive, requireDivides, size, type Family, type ModelShape, type ParsedConfig } from './family';
+import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
+
+/** A GPT-2. */
+export interface Gpt2Config extends ModelShape {
+  readonly model_type?: 'gpt2';
+  readonly layer_norm_epsilon: number;
+}
+
+const schema = z.object({
+  vocab_size: size,
+  n_positions: size,
+  n_embd: size,
+  n_layer: size,
+  n_head: size,
+  layer_norm_epsilon: positive.default(1e-5),
+  n_inner: size.nullish(),
+  activation_function: z.enum(['gelu_new', 'gelu_pytorch_tanh']).default('gelu_new'), // two names of one function
+  scale_attn_weights: z.literal(true).default(true),
+  scale_attn_by_inverse_layer_idx: z.literal(false).default(false),
+  tie_word_embeddings: z.boolean().default(true),
+});
+
+function parse(json: unknown): ParsedConfig<Gpt2Config> {
+  const { n_inner, tie_word_embeddings: tied, ...parsed } = parseKeys(schema, json, 'GPT-2');
+  const { vocab_size, n_positions, n_embd, n_layer, n_head, layer_norm_epsilon } = parsed;
+  requireDivides(['n_head', n_head], ['n_embd', n_embd]);
+  if (n_inner && n_inner !== 4 * n_embd) throw new RangeError(`n_inner must be 4 · n_embd = ${4 * n_embd} (got ${n_inner})`);
+  return { config: { vocab_size, n_positions, n_embd, n_layer, n_head, layer_norm_epsilon }, tied };
+}
+
+const toJson = (config: Gpt2Config): object => ({
+  architectures: ['GPT2LMHeadModel'],
+  ...config,
+  model_type: 'gpt2',
+  activation_function: 'gelu_new',
+});
 
 /** Names and shapes of all parameters, in the order of the network. */
 export function gpt2Shapes({ vocab_size: vocab, n_positions, n_embd: d, n_layer }: Gpt2Config): Shapes {
@@ -92,3 +128,18 @@ export function gpt2Hidden(params: Params, config: Gpt2Config, ids: Int32Array, 
 /** Logits after every position, [batch · length, vocab]; arguments as of {@link gpt2Hidden}. */
 export const gpt2Logits = (params: Params, config: Gpt2Config, ids: Int32Array, batch: number): tf.Tensor2D =>
   lmHead(params, gpt2Hidden(params, config, ids, batch));
+
+export const gpt2: Family<Gpt2Config> = {
+  title: 'GPT-2',
+  parse,
+  toJson,
+  shapes: gpt2Shapes,
+  names: {
+    prefix: 'transformer.',
+    embeddings: ['transformer.wte.weight', 'transformer.wpe.weight'],
+    constants: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/, // causal masks
+  },
+  initialize: initializeGpt2,
+  hidden: gpt2Hidden,
+  fused: true,
+};

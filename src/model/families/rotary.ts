@@ -3,7 +3,65 @@
  * dimension j + width / 2.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import type { LlamaConfig, RopeScaling } from '../types';
+import { z } from 'zod';
+import { positive, size } from './family';
+
+/** How Llama 3.1 and 3.2 slow down the low frequencies of their rotary embedding (`"rope_type": "llama3"`). */
+export interface RopeScaling {
+  readonly factor: number;
+  readonly low_freq_factor: number;
+  readonly high_freq_factor: number;
+  /** Context of the model before its extension, in tokens. */
+  readonly original_max_position_embeddings: number;
+}
+
+/** What the frequencies follow from. */
+export interface Rope {
+  /** Width of a head; even. */
+  readonly head_dim: number;
+  /** Base of the rotary frequencies. */
+  readonly rope_theta: number;
+  readonly rope_scaling: RopeScaling | null;
+}
+
+const anyRope = { rope_theta: positive.optional(), partial_rotary_factor: z.literal(1).optional() };
+const scaling = z.object({
+  factor: positive,
+  low_freq_factor: positive,
+  high_freq_factor: positive,
+  original_max_position_embeddings: size,
+});
+
+/** Older files say `type` for `rope_type`. */
+const ropeSchema = z.preprocess(
+  (rope) => (typeof rope === 'object' && rope !== null ? { rope_type: 'type' in rope ? rope.type : 'default', ...rope } : rope),
+  z.discriminatedUnion(
+    'rope_type',
+    [
+      z.object({ rope_type: z.literal('default'), ...anyRope }),
+      z.object({ rope_type: z.literal('llama3'), ...anyRope, ...scaling.shape }),
+    ],
+    { error: 'expected rope_type "llama3" or "default"' },
+  ),
+);
+
+/** Keys of `config.json`. */
+export const ropeKeys = {
+  rope_theta: positive.nullish(),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(), // both of the above in one, since transformers 5
+};
+
+/** @throws RangeError for heads of odd width */
+export function ropeOf(parsed: z.output<z.ZodObject<typeof ropeKeys>>, head_dim: number): Rope {
+  if (head_dim % 2) throw new RangeError(`head_dim must be even for rotary embeddings (got ${head_dim})`);
+  const rope = parsed.rope_parameters ?? parsed.rope_scaling;
+  const rope_scaling = rope?.rope_type === 'llama3' ? scaling.parse(rope) : null;
+  return { head_dim, rope_theta: rope?.rope_theta ?? parsed.rope_theta ?? 10000, rope_scaling };
+}
+
+/** `rope_scaling` as `config.json` has it. */
+export const ropeToJson = (rope: RopeScaling | null): object | null => rope && { rope_type: 'llama3', ...rope };
 
 /** cos and sin of every position's angles, [length, width / 2] each. */
 export interface RotaryTables {
@@ -23,14 +81,14 @@ function scaled(frequency: number, scaling: RopeScaling): number {
 }
 
 /** Radians per position of every pair of dimensions, [head_dim / 2]. */
-export function rotaryFrequencies({ head_dim, rope_theta, rope_scaling }: LlamaConfig): number[] {
+export function rotaryFrequencies({ head_dim, rope_theta, rope_scaling }: Rope): number[] {
   const plain = Array.from({ length: head_dim / 2 }, (_, pair) => rope_theta ** ((-2 * pair) / head_dim));
   return rope_scaling ? plain.map((frequency) => scaled(frequency, rope_scaling)) : plain;
 }
 
 /** The tables of positions `from` … `from + length − 1`; angles in float64, for positions in the thousands. */
-export function rotaryTables(config: LlamaConfig, from: number, length: number): RotaryTables {
-  const frequencies = rotaryFrequencies(config);
+export function rotaryTables(rope: Rope, from: number, length: number): RotaryTables {
+  const frequencies = rotaryFrequencies(rope);
   const pairs = frequencies.length;
   const table = (f: (angle: number) => number): tf.Tensor2D => {
     const angle = (i: number): number => (from + Math.floor(i / pairs)) * frequencies[i % pairs];

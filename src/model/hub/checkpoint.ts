@@ -1,5 +1,5 @@
 /**
- * Hugging Face folders of GPT-2 and Llama models: `config.json` with `model.safetensors` or its shards.
+ * Hugging Face folders of models of every family: `config.json` with `model.safetensors` or its shards.
  *
  * The LM head is always its own parameter here: a tied checkpoint is untied at load, and what is saved says so.
  */
@@ -7,8 +7,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { writeFolderAtomic } from '../../files/atomicFile';
-import { parameterShapes } from '../architectures';
-import { describeIssues, huggingFaceConfig, parseModelConfig } from './huggingFaceConfig';
+import { familyOf, parameterShapes, parseModelConfig } from '../families';
+import { describeIssues, type TensorNames } from '../families/family';
+import { huggingFaceConfig } from './huggingFaceConfig';
 import { openSafetensors, writeSafetensors, type SafetensorsFile } from '../../files/safetensors';
 import type { ModelConfig } from '../types';
 
@@ -40,15 +41,8 @@ const HEAD = 'lm_head.weight';
 const WEIGHTS = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 
-/** How an architecture names its tensors: what the base model's names may lack, the embedding, constants that older versions stored. */
-const NAMES = {
-  gpt2: { prefix: 'transformer.', embedding: 'transformer.wte.weight', constants: /(^|\.)h\.\d+\.attn\.(masked_)?bias$/ },
-  llama: { prefix: 'model.', embedding: 'model.embed_tokens.weight', constants: /\.rotary_emb\.inv_freq$/ },
-} as const;
-type Names = (typeof NAMES)[keyof typeof NAMES];
-
 /**
- * Reads a Hugging Face folder of a GPT-2 or Llama with F32, F16 or BF16 weights, in one file or in shards, as float32.
+ * Reads a Hugging Face folder with F32, F16 or BF16 weights, in one file or in shards, as float32.
  * Names may lack the prefix `transformer.` or `model.`; stored causal masks and rotary frequencies are skipped; a missing LM head is a
  * copy of the embedding where the config says that they are tied.
  *
@@ -57,14 +51,14 @@ type Names = (typeof NAMES)[keyof typeof NAMES];
 export function loadCheckpoint(folder: string): Checkpoint {
   const { config, tied } = readConfig(folder);
   const shapes = parameterShapes(config);
-  const names = NAMES[config.model_type ?? 'gpt2'];
+  const names = familyOf(config).names;
   const files = new Map<string, SafetensorsFile>();
   try {
     const found = locateTensors(folder, names, files);
     const untie = tied && !found.has(HEAD);
     checkNames(folder, Object.keys(shapes), [...found.keys(), ...(untie ? [HEAD] : [])]);
     const entries = Object.entries(shapes).map(([name, shape]): [string, StoredTensor] => {
-      const { file, storedName } = found.get(untie && name === HEAD ? names.embedding : name)!;
+      const { file, storedName } = found.get(untie && name === HEAD ? names.embeddings[0] : name)!;
       return [name, { shape, data: readParameter(`${folder}: ${name}`, file, storedName, shape) }];
     });
     return { config, params: Object.fromEntries(entries) };
@@ -112,7 +106,11 @@ interface Location {
 }
 
 /** Where every parameter lies, by its full name; opened files go into `files`, for the caller to close. */
-function locateTensors(folder: string, { prefix, constants }: Names, files: Map<string, SafetensorsFile>): Map<string, Location> {
+function locateTensors(
+  folder: string,
+  { prefix, constants }: TensorNames,
+  files: Map<string, SafetensorsFile>,
+): Map<string, Location> {
   const open = (name: string): SafetensorsFile => {
     if (!files.has(name)) files.set(name, openSafetensors(join(folder, name)));
     return files.get(name)!;

@@ -9,7 +9,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as hub from '@huggingface/hub';
 import type { EngineOptions } from '../engine';
-import { parseModelConfig } from './huggingFaceConfig';
+import { parseModelConfig } from '../families';
 import type { ModelConfig } from '../types';
 import { makeFolder, writeFileAtomic } from '../../files/atomicFile';
 import { startBackend } from '../../tensor/backend';

@@ -1,5 +1,5 @@
 /**
- * The tape engine: exact first and second derivatives of every architecture, written in the ops of `tensor/ops.ts`, on any tfjs backend.
+ * The tape engine: exact first and second derivatives of every family, written in the ops of `tensor/ops.ts`, on any tfjs backend.
  *
  * Forward-over-reverse is reverse-over-reverse here: with S(θ, w) = ⟨∇_θ Σ_it w_it ℓ_it / B, v⟩, one more backward pass gives ∂S/∂θ = H v
  * and ∂S/∂w = the token tangents. It is the reference for the fused engine and the way to GPUs.
@@ -7,10 +7,10 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { crossEntropy, exp, logSoftmax, oneHotRows } from '../../tensor/ops';
 import { disposeParams, type Params } from '../../tensor/params';
-import { hiddenStates } from '../architectures';
 import { examplesAtOnce, inputsAndLabels, microbatches } from '../batch';
+import { familyOf } from '../families';
+import { lmHead, type KvCache } from '../families/transformer';
 import { sampleWithCache } from './tapeSampling';
-import { lmHead, type KvCache } from './transformer';
 import type {
   Gpt2Config,
   LanguageModel,
@@ -33,7 +33,7 @@ const pieces = ({ config, microbatch }: Tape, batch: TokenBatch) =>
 
 /** Logits at every predicted position, [size·length, vocab]. */
 const logits = ({ config }: Tape, params: Params, batch: TokenBatch): tf.Tensor2D =>
-  lmHead(params, hiddenStates(params, config, inputsAndLabels(batch).inputs, batch.size));
+  lmHead(params, familyOf(config).hidden(params, config, inputsAndLabels(batch).inputs, batch.size));
 
 /** One-hot rows of the tokens to predict, [size·length, vocab]. */
 const labels = ({ config }: Tape, batch: TokenBatch): tf.Tensor2D => oneHotRows(inputsAndLabels(batch).labels, config.vocab_size);
@@ -180,7 +180,7 @@ async function policyGradient(tape: Tape, params: Params, batch: TokenBatch, ter
 
 /** Logits [size, vocab] after the last of new positions [size, length]. */
 function nextLogits({ config }: Tape, params: Params, ids: Int32Array, size: number, cache: KvCache): tf.Tensor2D {
-  const hidden = hiddenStates(params, config, ids, size, cache);
+  const hidden = familyOf(config).hidden(params, config, ids, size, cache);
   const [rows, width] = hidden.shape;
   const length = rows / size;
   const last = tf.slice(tf.reshape(hidden, [size, length, width]), [0, length - 1, 0], [size, 1, width]);

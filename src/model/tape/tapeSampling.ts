@@ -3,7 +3,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { logSoftmax } from '../../tensor/ops';
-import type { KvCache } from './transformer';
+import type { KvCache } from '../families/transformer';
 import type { SampleOptions, Samples } from '../types';
 
 /** Draws a token of every row by inverting the distribution function of softmax(logits / temperature). */

@@ -1,13 +1,12 @@
 /** Llama on the tape engine against float64: logits, losses, first and second derivatives, the policy gradient; sampling with a cache. */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { hiddenStates } from '../../../src/model/architectures';
 import { padExamples } from '../../../src/model/batch';
 import { languageModel } from '../../../src/model/engine';
-import { initializeLlama, llamaShapes } from '../../../src/model/families/llama';
+import { llama } from '../../../src/model/families/llama';
 import { rotaryFrequencies } from '../../../src/model/families/rotary';
 import { tapeModel } from '../../../src/model/tape/tape';
-import { lmHead } from '../../../src/model/tape/transformer';
+import { lmHead } from '../../../src/model/families/transformer';
 import type { LlamaConfig, TokenBatch } from '../../../src/model/types';
 import { disposeParams, type Params } from '../../../src/tensor/params';
 import { randomStream } from '../../../src/tensor/random';
@@ -83,7 +82,7 @@ describe('the forward pass', () => {
     const [ids, weights] = [Int32Array.from(tokens(3 * 25)), llamaParams(c, values)];
     const text: TokenBatch = { ids, mask: new Float32Array(3 * 24), size: 3, length: 24 };
     const inputs = Int32Array.from([0, 1, 2].flatMap((i) => [...ids.subarray(i * 25, i * 25 + 24)]));
-    const logits = tf.tidy(() => lmHead(weights, hiddenStates(weights, c, inputs, 3)).dataSync());
+    const logits = tf.tidy(() => lmHead(weights, llama.hidden(weights, c, inputs, 3)).dataSync());
     expect(logits).toBeAllClose(llamaLogits(values, c, text), { rtol: 2e-6 });
   });
 
@@ -95,7 +94,7 @@ describe('the forward pass', () => {
   });
 
   it('starts from normal numbers of deviation 0.02, norms at 1', () => {
-    const initial = initializeLlama({ ...config, n_embd: 40 }, randomStream(1, 'initial'));
+    const initial = llama.initialize({ ...config, n_embd: 40 }, randomStream(1, 'initial'));
     expect(initial['model.layers.1.input_layernorm.weight'].dataSync().every((x) => x === 1)).toBe(true);
     const head = initial['lm_head.weight'].dataSync<'float32'>();
     expect(Math.sqrt(head.reduce((sum, x) => sum + x * x, 0) / head.length)).toBeCloseTo(0.02, 2);
@@ -194,11 +193,13 @@ describe('the engine', () => {
   it('is the tape, and never the fused one', () => {
     expect(languageModel(config).engine).toMatch(/^tape/);
     expect(languageModel(config, { engine: 'tape' }).config).toBe(config);
-    expect(() => languageModel(config, { engine: 'fused' })).toThrow(/the fused engine computes GPT-2 only.*"tape"/);
+    expect(() => languageModel(config, { engine: 'fused' })).toThrow(
+      /the fused engine has no layers for a Llama; take the engine "tape"/,
+    );
   });
 
   it('knows the shapes of Llama 3.2 1B', () => {
-    const shapes = llamaShapes({
+    const shapes = llama.shapes({
       ...config,
       vocab_size: 128_256,
       n_embd: 2048,

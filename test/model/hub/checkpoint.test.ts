@@ -96,7 +96,7 @@ describe('refusals', () => {
   it('names another architecture and the supported ones', () => {
     writeConfig({ model_type: 'mistral' });
     expect(() => loadCheckpoint(place)).toThrow(
-      /config\.json: model_type "mistral" is not supported \(supported: gpt2, llama\)$/,
+      /config\.json: model_type "mistral" is not supported \(supported: gpt2, llama, qwen2, qwen3\)$/,
     );
   });
 

@@ -176,7 +176,9 @@ describe('errors in one line, and nothing is left that would be used', () => {
 
   it('an architecture that cannot be run, before its weights are asked for', async () => {
     hub.repositories['org/tiny'] = { files: { ...files, 'config.json': Buffer.from('{"model_type":"mamba"}') } };
-    expect(await failure('org/tiny')).toMatch(/config\.json: model_type "mamba" is not supported \(supported: gpt2, llama\)$/);
+    expect(await failure('org/tiny')).toMatch(
+      /config\.json: model_type "mamba" is not supported \(supported: gpt2, llama, qwen2, qwen3\)$/,
+    );
     expect(contentRequests('.safetensors')).toEqual([]);
   });
 

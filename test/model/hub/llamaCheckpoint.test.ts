@@ -5,8 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadCheckpoint, saveCheckpoint, type Checkpoint } from '../../../src/model/hub/checkpoint';
 import { fromBfloat16, toBfloat16 } from '../../../src/files/halfFloats';
-import { parseModelConfig } from '../../../src/model/hub/huggingFaceConfig';
-import { llamaShapes } from '../../../src/model/families/llama';
+import { parameterShapes, parseModelConfig } from '../../../src/model/families';
 import { writeSafetensors } from '../../../src/files/safetensors';
 import { randomStream } from '../../../src/tensor/random';
 import { randomLlamaValues, TINY_LLAMA } from '../../support/randomLlama';
@@ -65,6 +64,8 @@ describe('config.json', () => {
         rms_norm_eps: 1e-5,
         rope_theta: 500000,
         rope_scaling: { factor: 32, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 8192 },
+        attention_bias: false,
+        mlp_bias: false,
       },
     });
   });
@@ -94,7 +95,7 @@ describe('config.json', () => {
     [{ head_dim: null, num_attention_heads: 24 }, 'num_attention_heads must divide hidden_size (got 24 and 2048)'],
     [{ head_dim: 63 }, 'head_dim must be even for rotary embeddings (got 63)'],
     [{ hidden_act: 'gelu' }, 'this Llama cannot be run: hidden_act: Invalid input: expected "silu" (got "gelu")'],
-    [{ attention_bias: true }, 'this Llama cannot be run: attention_bias: Invalid input: expected false (got true)'],
+    [{ mlp_bias: 1 }, 'this Llama cannot be run: mlp_bias: Invalid input: expected boolean, received number (got 1)'],
     [
       { num_hidden_layers: undefined },
       'this Llama cannot be run: num_hidden_layers: Invalid input: expected number, received undefined',
@@ -120,7 +121,10 @@ describe('a folder', () => {
   const checkpoint: Checkpoint = {
     config: TINY_LLAMA,
     params: Object.fromEntries(
-      Object.entries(llamaShapes(TINY_LLAMA)).map(([name, shape]) => [name, { shape, data: Float32Array.from(values[name]) }]),
+      Object.entries(parameterShapes(TINY_LLAMA)).map(([name, shape]) => [
+        name,
+        { shape, data: Float32Array.from(values[name]) },
+      ]),
     ),
   };
   const rounded = (data: Float32Array): Float32Array => fromBfloat16(toBfloat16(data));
@@ -174,7 +178,7 @@ describe('a folder', () => {
     });
     fs.writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map }));
     const { params } = loadCheckpoint(folder);
-    expect(Object.keys(params)).toEqual(Object.keys(llamaShapes(TINY_LLAMA)));
+    expect(Object.keys(params)).toEqual(Object.keys(parameterShapes(TINY_LLAMA)));
     for (const [name, { data }] of stored) expect(params[name].data).toEqual(rounded(data));
     const [head, embedding] = [params['lm_head.weight'].data, params['model.embed_tokens.weight'].data];
     expect(head).toEqual(embedding);

@@ -1,5 +1,5 @@
 /**
- * What GPT-2 and Llama share: the order of attention heads, the KV cache, the LM head, initial parameters.
+ * What all families share: the order of attention heads, the KV cache, the LM head, initial parameters.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { attention, causalMask, project } from '../../tensor/ops';

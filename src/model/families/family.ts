@@ -1,0 +1,96 @@
+/**
+ * What a family of models is: how its `config.json` reads, what its parameters are called, and its forward pass. Each family is one file
+ * beside this one and a line in `index.ts`; nothing else in the house asks which family a model is of.
+ */
+import type * as tf from '@tensorflow/tfjs-core';
+import { z } from 'zod';
+import type { Params } from '../../tensor/params';
+import type { RandomStream } from '../../tensor/random';
+import type { KvCache, Shapes } from './transformer';
+
+/** The sizes every model has, under GPT-2's names for them in a Hugging Face `config.json`. */
+export interface ModelShape {
+  readonly vocab_size: number;
+  /** Longest sequence, in tokens. */
+  readonly n_positions: number;
+  /** Width of the hidden states. */
+  readonly n_embd: number;
+  readonly n_layer: number;
+  /** Attention heads (of queries, where keys have fewer). */
+  readonly n_head: number;
+}
+
+/** A config, and whether the LM head is stored as the embedding. */
+export interface ParsedConfig<C> {
+  readonly config: C;
+  readonly tied: boolean;
+}
+
+/** How the tensors of a family's files are called. */
+export interface TensorNames {
+  /** What the names of files of the base model (without LM head) may lack. */
+  readonly prefix: string;
+  /** Tables that are looked up, not multiplied; the first is the tokens', the one a tied head shares. */
+  readonly embeddings: readonly [string, ...string[]];
+  /** Constants that older versions stored beside the parameters. */
+  readonly constants: RegExp;
+}
+
+/** A family of models with configs `C`. */
+export interface Family<C extends ModelShape> {
+  /** What people call it. */
+  readonly title: string;
+  /**
+   * The config in the content of a `config.json`.
+   * @throws RangeError in one line: every key that cannot be run, with its value
+   */
+  parse(json: unknown): ParsedConfig<C>;
+  /** The content of a `config.json`, as transformers reads it. */
+  toJson(config: C): object;
+  /** Names and shapes of all parameters, in the order of the network; the LM head, `lm_head.weight`, is always one of them. */
+  shapes(config: C): Shapes;
+  readonly names: TensorNames;
+  /** Random initial parameters. */
+  initialize(config: C, random: RandomStream): Params;
+  /**
+   * Hidden states at every position, ready for the LM head, [batch · length, n_embd], in twice-differentiable ops.
+   * @param ids - token ids, [batch, length]
+   * @param cache - keys and values of earlier positions (sampling only); replaced by those including `ids`
+   */
+  hidden(params: Params, config: C, ids: Int32Array, batch: number, cache?: KvCache): tf.Tensor2D;
+  /** Whether the fused engine computes it. */
+  readonly fused?: boolean;
+}
+
+/** Keys of a `config.json`. */
+export const size = z.number().int().positive();
+export const positive = z.number().positive();
+
+/** Keys of families in which attention may be restricted to a window of positions: here it never is. */
+export const fullAttention = {
+  use_sliding_window: z.literal(false).default(false),
+  layer_types: z.array(z.literal('full_attention')).nullish(),
+};
+
+/** All that is wrong with a JSON value in one line: path, expectation, value. */
+export const describeIssues = (error: z.ZodError): string =>
+  error.issues.map(({ path, message }) => (path.length ? `${path.join('.')}: ${message}` : message)).join('; ');
+
+/**
+ * A JSON value by a schema; keys that it does not name are dropped.
+ * @throws RangeError naming the family and every key that does not fit, with its value
+ */
+export function parseKeys<T>(schema: z.ZodType<T>, json: unknown, title: string): T {
+  const parsed = schema.safeParse(json, { reportInput: true });
+  if (parsed.success) return parsed.data;
+  const issues = parsed.error.issues.map((issue) => ({
+    ...issue,
+    message: issue.message + (issue.input === undefined ? '' : ` (got ${JSON.stringify(issue.input)})`),
+  }));
+  throw new RangeError(`this ${title} cannot be run: ${describeIssues(new z.ZodError(issues))}`);
+}
+
+/** @throws RangeError unless `divisor` divides `n` */
+export function requireDivides([name, divisor]: [string, number], [what, n]: [string, number]): void {
+  if (n % divisor !== 0) throw new RangeError(`${name} must divide ${what} (got ${divisor} and ${n})`);
+}
