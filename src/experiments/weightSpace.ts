@@ -3,8 +3,8 @@
  * or, for a generator that chats, requests to rephrase one.
  */
 import path from 'node:path';
-import { isLlama3Chat, llama3RephrasePrompts } from '../text/chatTemplate';
-import { continuationExamples } from '../text/prompts';
+import { isChat, rephrasePrompts as rephraseRequests } from '../text/chatTemplate';
+import { articles, continuationExamples } from '../text/prompts';
 import { DATA } from '../dpg/actor';
 import type { Config } from '../dpg/config';
 import { loadModels, type ModelFolders } from '../dpg/models';
@@ -21,7 +21,7 @@ export const continuationPrompts =
 export const rephrasePrompts =
   ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
   (split, count, random) =>
-    llama3RephrasePrompts(tokenizer, count, random, { promptLength, split });
+    rephraseRequests(tokenizer, count, random, { promptLength, draw: articles({ split }) });
 
 /** Generator, target and prompts of a weight-space experiment. @throws Error as {@link loadModels}, RangeError for a reward on texts */
 export async function weightSpaceActors(
@@ -30,6 +30,6 @@ export async function weightSpaceActors(
 ): Promise<Pick<Experiment, 'config' | 'generator' | 'target' | 'prompts'>> {
   requireWeightReward(config);
   const actors = await loadModels({ generator, target }, config);
-  const prompts = isLlama3Chat(actors.generator.tokenizer) ? rephrasePrompts : continuationPrompts;
+  const prompts = isChat(actors.generator.tokenizer) ? rephrasePrompts : continuationPrompts;
   return { config, ...actors, prompts: prompts(actors.generator, config) };
 }

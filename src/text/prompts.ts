@@ -26,28 +26,44 @@ export function runningText(
   return Array.from({ length: articles }, () => article(drawFact(random, options), language, random)).join(' ');
 }
 
+/** Draws a text: an article, or a piece of one. */
+export type TextSource = (random: RandomStream) => string;
+
+/** English articles of the mini-encyclopedia. */
+export const articles =
+  (options: FactOptions = {}): TextSource =>
+  (random) =>
+    runningText(random, 1, 'en', options);
+
 /** Options of {@link continuationExamples}. */
 export interface ContinuationOptions extends FactOptions {
   /** Tokens of every prompt and of every response; prompts alone have responses of 0 tokens. */
   readonly promptLength: number;
   readonly responseLength?: number;
+  /** Where texts come from; by default the mini-encyclopedia. */
+  readonly draw?: TextSource;
 }
 
-/** Pieces of running English text that begin at the start of a word of an article, cut into prompt and response. */
+/**
+ * Pieces of running English text that begin at the start of a word of an article, cut into prompt and response. A prompt begins with what the
+ * model expects in front of every text, see {@link Tokenizer.startIds}.
+ */
 export function continuationExamples(
   tokenizer: Tokenizer,
   count: number,
   random: RandomStream,
-  { promptLength, responseLength = 0, ...options }: ContinuationOptions,
+  { promptLength, responseLength = 0, draw, ...options }: ContinuationOptions,
 ): PromptedExample[] {
   const length = promptLength + responseLength;
+  const next = draw ?? articles(options);
+  const read = (text: string): number[] => [...tokenizer.startIds, ...tokenizer.encode(text)];
   return Array.from({ length: count }, () => {
-    let text = runningText(random, 1, 'en', options);
+    let text = next(random);
     text = text.slice(random.pick([0, ...[...text.matchAll(/(?<= )\p{L}/gu)].map(({ index }) => index)]));
-    let ids = tokenizer.encode(text);
+    let ids = read(text);
     while (ids.length < length) {
-      text += ` ${runningText(random, 1, 'en', options)}`;
-      ids = tokenizer.encode(text);
+      text += ` ${next(random)}`;
+      ids = read(text);
     }
     return { prompt: ids.slice(0, promptLength), response: ids.slice(promptLength, length) };
   });

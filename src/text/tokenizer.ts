@@ -12,10 +12,12 @@ import * as library from '@huggingface/tokenizers';
 export interface Tokenizer {
   readonly vocabSize: number;
   /**
-   * Token ids of a text; nothing is added at the start or the end.
+   * Token ids of a text; nothing is added at the start or the end, and a control token that the text spells (`<|endoftext|>`) stays text.
    * @throws RangeError naming the first character outside the vocabulary and its position
    */
   readonly encode: (text: string) => number[];
+  /** Token ids of a text whose control tokens are meant as such: what a chat template renders. @throws RangeError as {@link encode} */
+  readonly encodeMarkup: (text: string) => number[];
   /**
    * The text of token ids; special tokens are left out.
    * @throws RangeError naming an id outside the vocabulary
@@ -23,6 +25,12 @@ export interface Tokenizer {
   readonly decode: (ids: ArrayLike<number>) => string;
   /** Whether an id stands for a token: vocabularies may have holes. */
   readonly isToken: (id: number) => boolean;
+  /** Ids below it all stand for tokens, and a generator writes no others: models are padded beyond their tokenizer. */
+  readonly writableIds: number;
+  /** Control tokens as they are spelled, e.g. `<|im_end|>`. */
+  readonly controlTokens: readonly string[];
+  /** What the model expects in front of every text: `<s>` for most Llamas, nothing for GPT-2. */
+  readonly startIds: readonly number[];
   /** The id of a token, e.g. `<sep>`; undefined if there is none. */
   readonly idOf: (token: string) => number | undefined;
   readonly padId?: number;
@@ -44,7 +52,8 @@ export interface TokenizerFiles {
 
 /** The parts of `tokenizer.json` that are read here; the rest is the library's. */
 interface TokenizerJson {
-  readonly model: { readonly unk_token?: string | null; readonly [key: string]: unknown };
+  readonly model: { readonly unk_token?: string | null; readonly unk_id?: number | null; readonly [key: string]: unknown };
+  readonly added_tokens?: unknown;
   readonly [key: string]: unknown;
 }
 
@@ -55,6 +64,7 @@ interface TokenizerConfig {
   readonly sep_token?: SpecialToken;
   readonly eos_token?: SpecialToken;
   readonly chat_template?: unknown;
+  readonly add_bos_token?: boolean;
   readonly [key: string]: unknown;
 }
 
@@ -131,23 +141,20 @@ export const tokenizerFiles = (tokenizer: Tokenizer): Record<string, string> =>
  */
 export function tokenizerOf(files: TokenizerFiles, controlIds: ControlIds = {}): Tokenizer {
   const config = files['tokenizer_config.json'];
-  const inner = new HuggingFaceTokenizer(files['tokenizer.json'], config);
+  const json = withAddedTokens(files['tokenizer.json']);
+  const controlTokens = json.added_tokens.filter(({ special }) => special).map(({ content }) => content);
+  const inner = new HuggingFaceTokenizer(json, config);
   const vocabSize = [...inner.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1) + 1;
-  const unknown = inner.token_to_id(files['tokenizer.json'].model.unk_token ?? '');
-  const idsOf = (text: string) => inner.encode(text, { add_special_tokens: false }).ids;
-  const isKnown = (id: number | null | undefined): id is number => typeof id === 'number' && id !== unknown;
   const special = (token: SpecialToken | undefined): number | undefined =>
     token ? inner.token_to_id(typeof token === 'string' ? token : token.content) : undefined;
-  const inVocabulary = (id: number | null | undefined): id is number => typeof id === 'number' && id >= 0 && id < vocabSize;
+  const inVocabulary = (id: MaybeId): id is number => typeof id === 'number' && id >= 0 && id < vocabSize;
+  const bosId = [special(config.bos_token), controlIds.bos_token_id].find(inVocabulary);
   const eosIds = [...new Set([special(config.eos_token), controlIds.eos_token_id].flat().filter(inVocabulary))];
   const isToken = (id: number): boolean => inner.id_to_token(id) !== undefined;
+  const isControl = (id: MaybeId): boolean => typeof id === 'number' && controlTokens.includes(inner.id_to_token(id) ?? '');
   return {
     vocabSize,
-    encode(text) {
-      const ids = idsOf(text);
-      if (!ids.every(isKnown)) throw unknownCharacter(text, (character) => !idsOf(character).every(isKnown));
-      return ids;
-    },
+    ...encoders(inner, json, config, isControl),
     decode(ids) {
       const list = Array.from(ids);
       const foreign = list.find((id) => !isToken(id));
@@ -155,14 +162,92 @@ export function tokenizerOf(files: TokenizerFiles, controlIds: ControlIds = {}):
       return list.length === 0 ? '' : inner.decode(list, EXACTLY);
     },
     isToken,
+    writableIds: firstHole(isToken),
+    controlTokens,
+    startIds: startOf(inner, config, { isControl, bosId }),
     idOf: (token) => inner.token_to_id(token),
     padId: special(config.pad_token),
-    bosId: [special(config.bos_token), controlIds.bos_token_id].find(inVocabulary),
+    bosId,
     sepId: special(config.sep_token),
     eosId: eosIds[0],
     eosIds,
     toJSON: () => files,
   };
+}
+
+/** What the library gives for a token; nothing where it has none. */
+type MaybeId = number | null | undefined;
+
+/** Both ways from text to ids. */
+function encoders(
+  inner: LibraryTokenizer,
+  json: ReturnType<typeof withAddedTokens>,
+  config: TokenizerConfig,
+  isControl: (id: MaybeId) => boolean,
+): Pick<Tokenizer, 'encode' | 'encodeMarkup'> {
+  const controls = new Set(json.added_tokens.filter(({ special }) => special).map(({ content }) => content));
+  const ofText = new HuggingFaceTokenizer(withoutControlTokens(json, controls), config);
+  const unknown = json.model.unk_id ?? inner.token_to_id(json.model.unk_token ?? '');
+  const idsOf = (text: string): MaybeId[] => ofText.encode(text, { add_special_tokens: false }).ids;
+  const isKnown = (id: MaybeId): boolean => typeof id === 'number' && id !== unknown;
+  const checked = (ids: MaybeId[], isFine: (id: MaybeId) => boolean, text: string): number[] => {
+    if (!ids.every(isFine)) throw unknownCharacter(text, (character) => !idsOf(character).every(isKnown));
+    return ids as number[];
+  };
+  return {
+    encode: (text) => checked(idsOf(text), isKnown, text),
+    encodeMarkup: (text) => {
+      const { ids } = inner.encode(text, { add_special_tokens: false });
+      return checked(ids, (id) => isKnown(id) || isControl(id), text);
+    },
+  };
+}
+
+const withAddedTokens = (json: TokenizerJson) => ({
+  ...json,
+  added_tokens: (json.added_tokens ?? []) as readonly { readonly content: string; readonly special?: boolean }[],
+});
+
+function firstHole(isToken: (id: number) => boolean): number {
+  let id = 0;
+  while (isToken(id)) id++;
+  return id;
+}
+
+/** In front of what no text holds, half of a pair: the library drops characters without a token, and here they are an error. */
+const NO_TEXT = '\u{D800}';
+
+/**
+ * The same tokenizer for text alone: it finds no control tokens in it, and what has no token becomes one that is none of the vocabulary.
+ * A Unigram model would put a control token together from its piece, so the pieces get names that no text has.
+ */
+function withoutControlTokens(json: ReturnType<typeof withAddedTokens>, controls: ReadonlySet<string>): TokenizerJson {
+  const { model, added_tokens } = json;
+  const hidden = (token: string): string => (controls.has(token) && token !== model.unk_token ? `${NO_TEXT}${token}` : token);
+  const isUnigram = Array.isArray(model.vocab);
+  const entries = isUnigram ? (model.vocab as [string, number][]) : Object.entries(model.vocab as Record<string, number>);
+  const renamed = entries.map(([token, number]) => [hidden(token), number] as const); // a score in Unigram, else an id
+  return {
+    ...json,
+    added_tokens: added_tokens.filter(({ content }) => !controls.has(content)),
+    post_processor: null,
+    model: isUnigram
+      ? { ...model, vocab: renamed }
+      : { ...model, vocab: Object.fromEntries(renamed), unk_token: model.unk_token ?? `${NO_TEXT}unknown` },
+  };
+}
+
+/** The control tokens that the tokenizer puts in front of a text; older folders say in the config that there is one. */
+function startOf(
+  inner: LibraryTokenizer,
+  { add_bos_token }: TokenizerConfig,
+  { isControl, bosId }: { isControl: (id: MaybeId) => boolean; bosId?: number },
+): number[] {
+  if (add_bos_token === false) return [];
+  const { ids } = inner.encode('a', { add_special_tokens: true });
+  const text = ids.findIndex((id) => !isControl(id));
+  const start = ids.slice(0, Math.max(0, text)) as number[];
+  return start.length === 0 && add_bos_token && bosId !== undefined ? [bosId] : start;
 }
 
 /** The error for a text with a character outside the vocabulary. */

@@ -96,6 +96,34 @@ const LLAMA_SPECIAL = ['begin_of_text', 'end_of_text', 'start_header_id', 'end_h
 const LLAMA_WORDS =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
+/** Its chat template without the parts on tools. */
+const LLAMA_TEMPLATE = `{{- bos_token }}
+{%- if not date_string is defined %}
+    {%- if strftime_now is defined %}
+        {%- set date_string = strftime_now("%d %b %Y") %}
+    {%- else %}
+        {%- set date_string = "26 Jul 2024" %}
+    {%- endif %}
+{%- endif %}
+{%- if messages[0]['role'] == 'system' %}
+    {%- set system_message = messages[0]['content']|trim %}
+    {%- set messages = messages[1:] %}
+{%- else %}
+    {%- set system_message = "" %}
+{%- endif %}
+{{- "<|start_header_id|>system<|end_header_id|>\\n\\n" }}
+{{- "Cutting Knowledge Date: December 2023\\n" }}
+{{- "Today Date: " + date_string + "\\n\\n" }}
+{{- system_message }}
+{{- "<|eot_id|>" }}
+{%- for message in messages %}
+    {{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'+ message['content'] | trim + '<|eot_id|>' }}
+{%- endfor %}
+{%- if add_generation_prompt %}
+    {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}
+{%- endif %}
+`;
+
 /** As in `meta-llama/Llama-3.2-1B-Instruct`: special tokens beyond the vocabulary, several ends, no padding token, clean-up asked for. */
 export function llama3Tokenizer(corpus: string, merges = 40): TokenizerJsonFiles {
   const learnt = learnMerges(corpus, merges);
@@ -135,7 +163,7 @@ export function llama3Tokenizer(corpus: string, merges = 40): TokenizerJsonFiles
     'tokenizer_config.json': {
       bos_token: '<|begin_of_text|>',
       eos_token: '<|eot_id|>',
-      chat_template: '{{- bos_token }}…',
+      chat_template: LLAMA_TEMPLATE,
       clean_up_tokenization_spaces: true,
       model_input_names: ['input_ids', 'attention_mask'],
       tokenizer_class: 'PreTrainedTokenizerFast',

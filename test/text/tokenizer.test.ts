@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import { LANGUAGES } from '../../src/text/encyclopedia/fact';
 import { runningText } from '../../src/text/prompts';
-import { characterTokenizer, loadTokenizer, tokenizerFiles } from '../../src/text/tokenizer';
+import { characterTokenizer, loadTokenizer, tokenizerFiles, tokenizerOf } from '../../src/text/tokenizer';
 import { randomStream } from '../../src/tensor/random';
 import { llama3Tokenizer } from '../support/byteLevelTokenizer';
 
@@ -47,10 +47,13 @@ describe('characterTokenizer', () => {
     expect(tokenizer.vocabSize).toBeLessThan(115);
   });
 
-  test('special tokens stand for themselves when encoded and are left out when decoded', () => {
+  test('control tokens stand for themselves in markup alone, and are left out when decoded', () => {
     const { bosId, eosId } = tokenizer;
-    expect(tokenizer.encode('<bos>a<eos>')).toEqual([bosId, ...tokenizer.encode('a'), eosId]);
-    expect(tokenizer.decode(tokenizer.encode('<bos>The end.<eos>'))).toBe('The end.');
+    expect(tokenizer.encodeMarkup('<bos>a<eos>')).toEqual([bosId, ...tokenizer.encode('a'), eosId]);
+    expect(tokenizer.decode(tokenizer.encodeMarkup('<bos>The end.<eos>'))).toBe('The end.');
+    expect(() => tokenizer.encode('The end.<eos>')).toThrow('"<" (U+003C) at position 8'); // as text it needs characters
+    const own = characterTokenizer('a < eos > b');
+    expect(own.decode(own.encode('<eos>a<bos>').slice(0, 6))).toBe('<eos>a');
     expect(tokenizer.decode([])).toBe('');
   });
 
@@ -89,6 +92,70 @@ describe('loadTokenizer', () => {
     expect(loaded.encode('abba')).toEqual([3, 2, 1]);
     expect([loaded.eosId, loaded.padId]).toEqual([4, undefined]);
     expect(() => loaded.encode('abc')).toThrow('"c" (U+0063) at position 2');
+  });
+
+  const model = (json: object) => {
+    const shape = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: { type: 'Fuse' } };
+    return tokenizerOf({
+      'tokenizer.json': { ...shape, ...(json as { model: Record<string, unknown> }) },
+      'tokenizer_config.json': {},
+    });
+  };
+  const end = { id: 3, content: '</s>', special: true };
+
+  test('no model drops a character silently: with and without an unknown token, with one by id', () => {
+    const vocab = { a: 0, b: 1, '<unk>': 2, '</s>': 3 };
+    const scored = [['a', -1], ['b', -2], ['<unk>', 0], ['</s>', 0]]; // prettier-ignore
+    const models = [
+      { type: 'BPE', vocab, merges: [], unk_token: null },
+      { type: 'BPE', vocab, merges: [], unk_token: '<unk>' },
+      { type: 'WordPiece', vocab: { ...vocab, '##a': 4, '##b': 5 }, continuing_subword_prefix: '##', unk_token: '<unk>' },
+      { type: 'Unigram', vocab: scored, unk_id: 2 },
+      { type: 'Unigram', vocab: scored, unk_id: null },
+    ];
+    for (const each of models) {
+      const { encode, decode } = model({ model: each, added_tokens: [end] });
+      expect(decode(encode('a'))).toBe('a');
+      for (const text of ['aéb😀a', 'aé', 'é'])
+        expect(() => encode(text), JSON.stringify(each)).toThrow('"é" (U+00E9) at position');
+    }
+  });
+
+  test('a text that spells a control token keeps it as text, whatever the model', () => {
+    const letters = [...'a</s>b'].map((letter, id) => [letter, id] as const);
+    const added = [{ ...end, id: 9 }];
+    const byModel = [
+      { type: 'BPE', vocab: { ...Object.fromEntries(letters), '</s>': 9 }, merges: [], ignore_merges: true },
+      {
+        type: 'Unigram',
+        vocab: [...letters.map(([letter]) => [letter, -3]), ...'678'.split('').map((d) => [d, -5]), ['</s>', 0]],
+        unk_id: null,
+      },
+    ];
+    for (const each of byModel) {
+      const { encode, encodeMarkup, decode, idOf } = model({ model: each, added_tokens: added });
+      expect(encode('a</s>')).toHaveLength(5);
+      expect(decode(encode('a</s>b'))).toBe('a</s>b');
+      expect(encodeMarkup('a</s>b')).toEqual([...encode('a'), idOf('</s>'), ...encode('b')]);
+    }
+  });
+
+  test('what stands in front of a text: from the post-processor, or from the config; never where the config says no', () => {
+    const files = llama3Tokenizer(corpus.slice(0, 4000));
+    const start = (config: object, json: object = files['tokenizer.json']) =>
+      tokenizerOf({ 'tokenizer.json': json as never, 'tokenizer_config.json': { ...files['tokenizer_config.json'], ...config } })
+        .startIds;
+    expect(start({})).toEqual([296]);
+    expect(start({ add_bos_token: false })).toEqual([]);
+    const silent = { ...files['tokenizer.json'], post_processor: null };
+    expect([start({}, silent), start({ add_bos_token: true }, silent)]).toEqual([[], [296]]);
+    expect([tokenizer.startIds, tokenizer.writableIds]).toEqual([[], tokenizer.vocabSize]);
+  });
+
+  test('ids from the first hole of the vocabulary on are none to write', () => {
+    const vocab = { a: 0, b: 1, '<unk>': 2 };
+    const holed = model({ model: { type: 'BPE', vocab, merges: [] }, added_tokens: [{ ...end, id: 5 }] });
+    expect([holed.writableIds, holed.vocabSize]).toEqual([3, 6]);
   });
 
   test('control tokens: the token’s name first, then the ids of generation_config.json, then those of config.json; nothing outside', () => {

@@ -34,8 +34,12 @@ describe('a transcript', () => {
   it('ends where the response ends, with the other’s end token; what the model wrote after another end token is left out', () => {
     const llama = tokenizerOf(llama3Tokenizer(corpus), { eos_token_id: [297, 300, 301] });
     expect([llama.eosId, ...llama.eosIds]).toEqual([301, 301, 297, 300]);
-    const ids = llama.encode('The end.<|eom_id|> no more');
-    const { responses } = transcriber(llama, bytes, 50)([ids, llama.encode('The end.<|eot_id|>'), llama.encode('The end.')]);
+    const ids = llama.encodeMarkup('The end.<|eom_id|> no more');
+    const { responses } = transcriber(
+      llama,
+      bytes,
+      50,
+    )([ids, llama.encodeMarkup('The end.<|eot_id|>'), llama.encode('The end.')]);
     expect(responses).toEqual([[...bytes.encode('The end.'), end], [...bytes.encode('The end.'), end], bytes.encode('The end.')]);
     const endless = tokenizerOf(gpt2Tokenizer(corpus));
     expect(transcriber(llama, endless, 50)([ids]).responses).toEqual([bytes.encode('The end.')]);
