@@ -50,7 +50,9 @@ export { geometric, linear, type Scheduled } from './dpg/schedule';
 export { disposeTrainer, startTraining, train, type TrainerState, type TrainStep } from './dpg/train';
 export { characterShares, plantedUuids, UUID_CHARACTERS, uuid } from './experiments/uuid';
 export { validate, validateControl, type Validation } from './dpg/validate';
-export { output, show, markdown, figureBundle, liveFigure } from './notebook/display';
+export { output, markdown, figureBundle, liveFigure } from './notebook/display';
+export { show } from './notebook/show';
+export type { PlotlyFigure } from './notebook/plotlyFigure';
 export type { Figure } from './notebook/figure';
 export { methodColor } from './notebook/color';
 export { progress } from './notebook/progress';
@@ -63,6 +65,7 @@ export { stopSignal } from './notebook/interrupt';
 export {
   compare,
   decodedStrip,
+  gradientCurve,
   healthCurves,
   metricSeries,
   patternFigures,

@@ -49,22 +49,24 @@ interface OutputSpace {
   readonly rewards: readonly NonNullable<ConfigInput['reward']>[];
   /** The best of the other methods: it gets every seed, as adamw does; the rest get seed 0. */
   readonly best?: string;
+  /** What the experiment's own settings are called where they are not the paper's: metagradients through adamw, credit for responses. */
+  readonly own?: string;
   readonly ablations?: Readonly<Record<string, ConfigInput>>;
   /** What sgd and the other rewards have instead of the experiment's settings. */
   readonly instead?: ConfigInput;
 }
 
 /** Methods on outputs (paper §4). */
-function outputMethods({ learningRate, sgd, rewards, best, ablations, instead }: OutputSpace): SweepMethod[] {
+function outputMethods({ learningRate, sgd, rewards, best, own = 'adamw', ablations, instead }: OutputSpace): SweepMethod[] {
   const others: Record<string, ConfigInput> = {
     ...ablations,
-    sgd: { innerOptimizer: 'sgd', ...sgd, ...instead },
+    [own === 'adamw' ? 'sgd' : `${own}-sgd`]: { innerOptimizer: 'sgd', ...sgd, ...instead },
     ...Object.fromEntries(rewards.map((reward) => [reward, { reward, ...instead }])),
   };
   const seeds = (name: string): Pick<SweepMethod, 'seeds'> => (name === best ? {} : { seeds: [0] });
   return [
-    { name: 'adamw', config: {}, learningRates: [learningRate] },
-    ...Object.entries(others).map(([name, config]) => ({ name, config, learningRates: 'adamw', ...seeds(name) })),
+    { name: own, config: {}, learningRates: [learningRate] },
+    ...Object.entries(others).map(([name, config]) => ({ name, config, learningRates: own, ...seeds(name) })),
   ];
 }
 
@@ -121,7 +123,8 @@ export const SWEEPS: Readonly<Record<string, Sweep>> = {
       learningRate: 3e-4,
       sgd: { innerLearningRate: 0.158, initialInnerLearningRate: 1 },
       rewards: ['naive', 'levenshtein'],
-      ablations: { 'example-credit': { credit: 'example', ...LITTLE_ENTROPY }, 'token-credit': { credit: 'token' } },
+      own: 'both-credits',
+      ablations: { adamw: { credit: 'example', ...LITTLE_ENTROPY }, 'token-credit': { credit: 'token' } },
       instead: LITTLE_ENTROPY,
     }),
   },

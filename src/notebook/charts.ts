@@ -32,6 +32,8 @@ export interface LineChartOptions {
   readonly caption?: string;
   /** Logarithmic y; values ≤ 0 become gaps. */
   readonly log?: boolean;
+  /** Logarithmic x; points at x ≤ 0 are left out. */
+  readonly logX?: boolean;
   /** Fixed limits of y. */
   readonly yRange?: readonly [number, number];
 }
@@ -44,14 +46,24 @@ const NAME_LENGTH = 28;
 const MARKERS_UP_TO = 30;
 
 /** Lines over a common x; methods keep their colour in every figure ({@link methodColor}). */
-export function lineChart({ series, title, xTitle, yTitle, caption, log = false, yRange }: LineChartOptions): Figure {
+export function lineChart({
+  series: given,
+  title,
+  xTitle,
+  yTitle,
+  caption,
+  log = false,
+  logX = false,
+  yRange,
+}: LineChartOptions): Figure {
+  const series = logX ? given.map(positive) : given;
   const colors = seriesColors(series.map(({ name }) => name));
   const data = series.flatMap((each, i) => [...band(each, colors[i], log), line(each, colors[i], log)]);
   const names = series.map(({ name }) => name);
   const legend = series.length > 1 ? 64 + Math.max(...names.map((name) => textWidth(shorten(name, NAME_LENGTH)))) : 24;
   const plot = { ...PLOT, width: Math.min(PLOT.width, WIDTH - LEFT - Math.round(legend)) };
   const layout = frame({ plot, title, caption, margin: { l: LEFT, r: Math.round(legend), b: 52 } });
-  const [left, right] = extent(data.map((trace) => trace.x));
+  const xs = data.map((trace) => trace.x);
   return {
     data,
     layout: {
@@ -59,21 +71,29 @@ export function lineChart({ series, title, xTitle, yTitle, caption, log = false,
       showlegend: series.length > 1,
       legend: { x: 1.02, y: 1, xanchor: 'left', yanchor: 'top', tracegroupgap: 0 },
       hovermode: 'x unified',
-      xaxis: { ...axis(xTitle), range: left < right ? [left, right] : [left - 0.5, left + 0.5], zeroline: false },
+      xaxis: { ...axis(xTitle), zeroline: false, ...(logX ? logarithmic(xs) : { range: widened(extent(xs)) }) },
       yaxis: {
         ...axis(yTitle),
-        ...(log ? logarithmic(data, yRange) : { range: yRange ? [...yRange] : padded(extent(data.map((trace) => trace.y))) }),
+        ...(log
+          ? logarithmic(
+              data.map((trace) => trace.y),
+              yRange,
+              padded,
+            )
+          : { range: yRange ? [...yRange] : padded(extent(data.map((trace) => trace.y))) }),
       },
     },
   };
 }
 
 /** Range in powers of ten; ticks at the powers only where there are many. */
-function logarithmic(data: readonly LineTrace[], limits?: readonly [number, number]): Pick<Axis, 'type' | 'range' | 'dtick'> {
-  const logs = (limits ? [[...limits]] : data.map((trace) => trace.y)).map((column) =>
-    column.map((value) => value && Math.log10(value)),
-  );
-  const range = limits ? extent(logs) : padded(extent(logs));
+function logarithmic(
+  columns: readonly Values[],
+  limits?: readonly [number, number],
+  room: (range: [number, number]) => [number, number] = widened,
+): Pick<Axis, 'type' | 'range' | 'dtick'> {
+  const logs = (limits ? [[...limits]] : columns).map((column) => column.map((value) => value && Math.log10(value)));
+  const range = limits ? extent(logs) : room(extent(logs));
   return { type: 'log', range, ...(range[1] - range[0] > 2 && { dtick: Math.ceil((range[1] - range[0]) / 8) }) };
 }
 
@@ -128,6 +148,15 @@ function extent(columns: readonly Values[]): [number, number] {
   }
   return low <= high ? [low, high] : [0, 1];
 }
+
+/** The points of a line that a logarithmic axis can show. */
+function positive({ name, x, y, band: edges }: Series): Series {
+  const kept = (column: ArrayLike<number>): number[] => Array.from(column).filter((_, i) => x[i] > 0);
+  return { name, x: kept(x), y: kept(y), ...(edges && { band: { lower: kept(edges.lower), upper: kept(edges.upper) } }) };
+}
+
+/** A range that is one even where there is but one value. */
+const widened = ([low, high]: readonly [number, number]): [number, number] => (low < high ? [low, high] : [low - 0.5, low + 0.5]);
 
 function padded([low, high]: readonly [number, number]): [number, number] {
   const room = 0.05 * (high - low) || 0.05 * Math.abs(high) || 0.5;

@@ -10,6 +10,8 @@ const METHOD_COLORS = new Map(
     naive: '#8a8a8a',
     'cross-group-off': '#56b4e9',
     'token-credit': '#222222',
+    'both-credits': '#e69f00',
+    'both-credits-sgd': '#d55e00',
     'edit-distance': '#009e73',
     levenshtein: '#009e73',
     embedding: '#cc79a7',

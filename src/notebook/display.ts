@@ -2,8 +2,9 @@
  * Figures, text and other outputs of a cell. Outside a notebook everything degrades to plain text on stdout.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { escapeHtml, plotlyLines, printable } from './escape';
+import { escapeHtml, printable } from './escape';
 import type { Figure } from './figure';
+import { still, titleOf, type PlotlyFigure } from './plotlyFigure';
 import { CONFIG, plotlyScript } from './plotlyScript';
 import { toSvg } from './svg';
 import { sendDisplay, type MimeBundle } from './tslab';
@@ -29,7 +30,7 @@ export function output(): Output {
 }
 
 /** Shows a figure: plotly's where it can be loaded, else the same as a static picture. */
-export const show = (figure: Figure): void => output().show(figureBundle(figure));
+export const showFigure = (figure: PlotlyFigure): void => output().show(figureBundle(figure));
 
 /** A figure that changes while a cell runs. */
 export interface LiveFigure {
@@ -55,14 +56,19 @@ export function liveFigure(): LiveFigure {
 export function markdown(template: TemplateStringsArray, ...values: readonly (string | number)[]): void {
   const literal = (value: unknown) =>
     `<span class="${NO_TEX}">${printable(String(value)).replace(/[!-/:-@[-`{-~\n]/g, (character) => `&#${character.charCodeAt(0)};`)}</span>`;
-  const join = (convert: (value: unknown) => string) =>
-    template.map((part, i) => part + (i < values.length ? convert(values[i]) : '')).join('');
-  output().show({ 'text/markdown': join(literal), 'text/plain': join((value) => printable(String(value))) });
+  const join = (parts: readonly string[], convert: (value: unknown) => string) =>
+    parts.map((part, i) => part + (i < values.length ? convert(values[i]) : '')).join('');
+  const plain = template.map((part) => part.replace(/\*\*|`/g, '')); // what a reader sees who does not trust the notebook
+  output().show({ 'text/markdown': join(template, literal), 'text/plain': join(plain, (value) => printable(String(value))) });
 }
 
-const titleOf = ({ layout }: Figure): string => plotlyLines(layout.title.text).join(' ');
+const plainText = ({ layout }: PlotlyFigure): string => `[figure: ${titleOf(layout)}]`;
 
-const plainText = (figure: Figure): string => `[figure: ${titleOf(figure)}]`;
+/** The figure for plotly: a chart is as wide as the page, pictures keep their square pixels. */
+function fluid({ data, layout }: PlotlyFigure): PlotlyFigure {
+  const isChart = data.every((trace) => (trace as { type?: string }).type === 'scatter');
+  return { data, layout: isChart ? { ...layout, width: undefined, autosize: true } : layout };
+}
 
 /** Keeps MathJax away from text that a model may have written: TeX can carry links. */
 export const NO_TEX = 'tex2jax_ignore mathjax_ignore';
@@ -71,15 +77,17 @@ export const NO_TEX = 'tex2jax_ignore mathjax_ignore';
  * All representations of a figure. Most front ends prefer text/html, so that one holds the static picture and replaces it once plotly is
  * there; plotly.js itself (10 MB) is never part of a notebook.
  */
-export function figureBundle(figure: Figure): MimeBundle {
-  const svg = toSvg(figure);
-  const { width, height } = figure.layout;
+export function figureBundle(figure: PlotlyFigure): MimeBundle {
+  const picture = still(figure);
+  const svg = toSvg(picture);
   const source = `data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}`;
-  const picture = `<img width="${width}" height="${height}" alt="${escapeHtml(titleOf(figure))}" src="${source}">`;
+  const alt = escapeHtml(titleOf(figure.layout));
+  const image = `<img width="${picture.layout.width}" style="max-width:100%" alt="${alt}" src="${source}">`;
+  const drawn = fluid(figure);
   const className = `dpg-${createHash('sha256').update(svg).digest('hex').slice(0, 12)}`; // not random: outputs are kept under version control
   return {
-    'application/vnd.plotly.v1+json': { ...figure, config: CONFIG },
-    'text/html': `<div class="${className} ${NO_TEX}">${picture}</div><script>${plotlyScript(className, figure)}</script>`,
+    'application/vnd.plotly.v1+json': { ...drawn, config: CONFIG },
+    'text/html': `<div class="${className} ${NO_TEX}" style="overflow-x:auto">${image}</div><script>${plotlyScript(className, drawn)}</script>`,
     'image/svg+xml': svg,
     'text/plain': plainText(figure),
   };

@@ -36,6 +36,9 @@ export interface HeatmapTrace {
   colorbar?: { thickness: number; outlinewidth: number; ypad: number; nticks: number; tickformat: string };
   xaxis: AxisName<'x'>;
   yaxis: AxisName<'y'>;
+  /** Coordinates of the first cell; 0 where left out. */
+  x0?: number;
+  y0?: number;
   /** Labels of the cells. */
   text?: string[][];
   texttemplate?: string;
@@ -144,6 +147,8 @@ export const axisStyle = (title: string) => ({
 });
 
 const CAPTION_LINE = 16;
+/** Captions are broken once, for pages of every width. */
+const CAPTION_WIDTH = 600;
 
 /** Lines of a caption that fit `width` pixels. */
 function wrap(text: string, width: number): string[] {
@@ -171,7 +176,7 @@ export function frame({
   const shortTitle = shorten(title, 100);
   const r = Math.max(margin.r, 24 + textWidth(shortTitle, 16) - plot.width);
   const width = Math.round(plot.width + margin.l + r);
-  const lines = wrap(caption, width - margin.l - 12);
+  const lines = wrap(caption, Math.min(CAPTION_WIDTH, width - margin.l - 12));
   const t = title ? 46 : 16;
   const height = Math.round(plot.height + t + margin.b + (lines.length ? lines.length * CAPTION_LINE + 8 : 0));
   const layout: Layout = {

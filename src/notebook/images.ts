@@ -70,14 +70,19 @@ export interface GridOptions extends ImageScale {
   readonly columns: number;
   readonly title: string;
   readonly caption?: string;
+  /** Cells of grey around each picture, where its own colours reach the edge. */
+  readonly margin?: number;
 }
 
 const BORDER = '#b9b9c4';
+/** What cells without a value look like. */
+export const GAP_COLOR = '#dddde2';
 const GAP = 14;
 const LABEL = 30;
 
 /** Small pictures in rows of `columns`, each under its label, all on one colour scale. */
-export function grid({ images, columns, title, caption, scale = 'diverging', limits }: GridOptions): Figure {
+export function grid({ images: given, columns, title, caption, scale = 'diverging', limits, margin = 0 }: GridOptions): Figure {
+  const images = given.map(({ z, label }) => ({ z: padded(z, margin), label }));
   const sizes = images.map(({ z }) => sizeOf(z));
   const [rows, width] = [Math.max(1, ...sizes.map((size) => size[0])), Math.max(1, ...sizes.map((size) => size[1]))];
   const pixel = Math.min(12, (720 - GAP * (columns - 1)) / columns / width);
@@ -104,14 +109,33 @@ export function grid({ images, columns, title, caption, scale = 'diverging', lim
     const top = 1 - (Math.floor(i / columns) * (cell.height + LABEL) + LABEL) / plot.height;
     const domains = { x: [left, left + cell.width / plot.width], y: [top - cell.height / plot.height, top] } as const;
     const inside = ([low, high]: readonly [number, number]): [number, number] => [Math.max(0, low), Math.min(1, high)];
-    data.push({ ...traceOf(image.z, { scale, limits: shared }), xaxis: `x${suffix}`, yaxis: `y${suffix}` });
-    layout[`xaxis${suffix}`] = { ...axisOf(width), showticklabels: false, domain: inside(domains.x), anchor: `y${suffix}` };
-    layout[`yaxis${suffix}`] = { ...axisOf(rows, true), showticklabels: false, domain: inside(domains.y), anchor: `x${suffix}` };
+    const first = margin && { x0: -margin, y0: -margin };
+    data.push({ ...traceOf(image.z, { scale, limits: shared }), ...first, xaxis: `x${suffix}`, yaxis: `y${suffix}` });
+    layout[`xaxis${suffix}`] = {
+      ...axisOf(width, false, margin),
+      showticklabels: false,
+      domain: inside(domains.x),
+      anchor: `y${suffix}`,
+    };
+    layout[`yaxis${suffix}`] = {
+      ...axisOf(rows, true, margin),
+      showticklabels: false,
+      domain: inside(domains.y),
+      anchor: `x${suffix}`,
+    };
     layout.annotations.push(
       label({ text: image.label, x: left + cell.width / plot.width / 2, y: top, yshift: 3, center: true, above: true }),
     );
   });
-  return { data, layout };
+  return { data, layout: margin ? { ...layout, plot_bgcolor: GAP_COLOR } : layout };
+}
+
+/** The matrix with `margin` cells of nothing around it. */
+function padded(z: Matrix, margin: number): Matrix {
+  if (!margin) return z;
+  const gaps = (count: number): number[] => new Array<number>(count).fill(NaN);
+  const [outside, above] = [gaps(margin), Array.from({ length: margin }, () => gaps(sizeOf(z)[1] + 2 * margin))];
+  return [...above, ...z.map((row) => [...outside, ...Array.from(row), ...outside]), ...above];
 }
 
 /** Pictures side by side, as of a run along its steps: {@link grid} in rows of at most 12. */
@@ -145,8 +169,9 @@ function traceOf(z: Matrix, { scale, limits }: Required<ImageScale>): HeatmapTra
   };
 }
 
-const axisOf = (size: number, downwards = false): Axis => ({
-  range: downwards ? [size - 0.5, -0.5] : [-0.5, size - 0.5],
+/** `size` cells, `margin` of them before the first that counts. */
+const axisOf = (size: number, downwards = false, margin = 0): Axis => ({
+  range: downwards ? [size - margin - 0.5, -margin - 0.5] : [-margin - 0.5, size - margin - 0.5],
   showgrid: false,
   zeroline: false,
   showline: true,

@@ -2,7 +2,7 @@
  * The inline script of a figure: it replaces the static picture by plotly's as soon as plotly.js is there. It runs in the reader's browser.
  */
 import { scriptJson } from './escape';
-import type { Figure } from './figure';
+import type { PlotlyFigure } from './plotlyFigure';
 
 /** plotly.js of the installed version: as the notebook server delivers it, and the same bytes on a public mirror. */
 export const PLOTLY = {
@@ -11,8 +11,8 @@ export const PLOTLY = {
   integrity: 'sha384-WQ1AwRTh1OMvkqdtW61RUvQ1VIvyOYAvC4bPxQnFwwyq15kpo+WXIhzrGljgSdeT',
 };
 
-/** `typesetMath` off: MathJax would read dollar signs in labels as TeX. */
-export const CONFIG = { displaylogo: false, typesetMath: false };
+/** Charts follow the page's width. No data leaves by a "Share chart" button, and MathJax does not read dollar signs in labels as TeX. */
+export const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: '', typesetMath: false };
 
 // plotly.js is loaded once a page: from the folders above the notebook, nearest first, then from the mirror; where neither works, the
 // picture stays. `define` is hidden meanwhile, or libraries inside plotly.js would register with the RequireJS of Jupyter Notebook 6.
@@ -36,5 +36,5 @@ if(window.Plotly)return draw();
 (window.dpgPlotly=window.dpgPlotly||load(urls())).then(draw,function(){})}`;
 
 /** A script that draws `figure` in place of the picture in every element of class `className`. */
-export const plotlyScript = (className: string, figure: Figure): string =>
+export const plotlyScript = (className: string, figure: PlotlyFigure): string =>
   `(${DRAW})(${scriptJson(className)},${scriptJson({ ...figure, config: CONFIG })},${scriptJson(PLOTLY)})`;

@@ -47,17 +47,29 @@ export function patternProgress(steps: Steps): Figure {
   });
 }
 
-/** Entropy of the generator and loss of the target: what the picture costs. */
+/** Entropy of the generator, how far it has come from its beginning, and loss of the target: what the picture costs. */
 export const healthCurves = (steps: Steps): Figure =>
   lineChart({
     series: [
       metricSeries(steps, 'entropy', 'generator’s entropy'),
+      metricSeries(steps, 'kl', 'KL to the initial generator'),
       metricSeries(steps, 'target_loss_first', 'target’s loss on the text'),
     ],
     title: 'What the text becomes',
     xTitle: 'GRPO step',
     yTitle: 'nats per token',
     caption: `The loss is the untrained target’s: how surprising the generator’s text has become to it.${meansNote(steps)}`,
+  });
+
+/** The norm of the generator's gradient before clipping: spikes and a steady rise say that its learning rate is too high. */
+export const gradientCurve = (steps: Steps): Figure =>
+  lineChart({
+    series: [metricSeries(steps, 'gradient_norm', 'gradient norm')],
+    title: 'Size of the updates',
+    xTitle: 'GRPO step',
+    yTitle: 'norm of the gradient',
+    log: true,
+    caption: `Of the generator, before it is clipped.${meansNote(steps)}`,
   });
 
 const ink = (image: readonly (readonly number[])[]): number[][] => image.map((row) => row.map((x) => (x > 0 ? 1 : 0)));
@@ -75,6 +87,7 @@ export function decodedStrip(steps: Steps, pattern: Pattern, count = 8): Figure 
     title: 'Decoded image along training',
     caption: 'Black: the weight rose; white: it fell. Rows are hidden dimensions, columns are tokens.',
     scale: 'ink',
+    margin: 1,
   });
 }
 
@@ -90,6 +103,7 @@ export function patternFigures(pattern: Pattern, { change, decoded, loss, correc
       title: `Decoded: ${correct} of ${pixels} pixels right`,
       caption: 'sign(W − W₀) of the patch; black is up.',
       scale: 'ink',
+      margin: 1,
     }),
     heatmap({ z: change, title: 'Change of the LM head', ...axes, caption: 'W − W₀ after fine-tuning on the generator’s text.' }),
     heatmap({

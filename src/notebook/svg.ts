@@ -181,7 +181,7 @@ function heatmap(trace: HeatmapTrace, layout: Layout): string[] {
   const area = areaOf(layout, trace.xaxis, trace.yaxis);
   const { left, top, width, height } = area;
   const box = `x="${px(left)}" y="${px(top)}" width="${px(width)}" height="${px(height)}"`;
-  const size = { columns: area.xAxis.range[1] + 0.5, rows: area.yAxis.range[0] + 0.5 };
+  const size = { columns: area.xAxis.range[1] - area.xAxis.range[0], rows: area.yAxis.range[0] - area.yAxis.range[1] };
   const labelled = area.xAxis.showticklabels !== false;
   const href = `data:image/png;base64,${matrixPng(trace, size).toString('base64')}`;
   return [

@@ -19,9 +19,9 @@ import type { Figure } from './figure';
 import { follow } from './watch';
 
 /** Methods that are not the paper's. */
-const OURS = ['token-credit'];
+const OURS = ['token-credit', 'both-credits', 'both-credits-sgd'];
 
-/** A method as figures and tables name it. */
+/** A method as figures and tables name it; "adamw" is the paper's: metagradients through adamw, credit for whole responses. */
 export const methodLabel = (method: string): string => `${method.replaceAll('-', ' ')}${OURS.includes(method) ? ' (ours)' : ''}`;
 
 /**
@@ -67,6 +67,9 @@ function describeSeeds(rows: readonly ResultRow[], methods: readonly string[]): 
   return `Lines: mean; bands: lowest to highest of ${seeds}.`;
 }
 
+/** Runs so many times as long as others would squeeze these into a corner: their axis is logarithmic. */
+const LOG_X_FROM = 4;
+
 /** One curve per method over the synthetic examples seen; the band reaches from the lowest to the highest seed. */
 export function comparisonChart(rows: readonly ResultRow[], options: ComparisonOptions): Figure {
   const { methods = reportedMethods(rows), measure, title, yTitle, yRange, note = '' } = options;
@@ -79,8 +82,10 @@ export function comparisonChart(rows: readonly ResultRow[], options: ComparisonO
       band: { lower: points.map(({ low }) => low), upper: points.map(({ high }) => high) },
     };
   });
+  const ends = series.map(({ x }) => x[x.length - 1]);
+  const logX = Math.max(...ends) > LOG_X_FROM * Math.min(...ends);
   const caption = `${describeSeeds(rows, methods)} ${note}`;
-  return lineChart({ series, title, xTitle: 'synthetic examples seen', yTitle, yRange, caption });
+  return lineChart({ series, title, xTitle: 'synthetic examples seen', yTitle, yRange, caption, logX });
 }
 
 /** A row of a table, with its columns' titles as keys. */

@@ -42,7 +42,8 @@ export function table(frame: Frame | readonly Row[], { caption = '', digits = 4 
 function contents(frame: Frame | readonly Row[]): { head: string[]; rows: unknown[][]; index?: string[] } {
   if ('columns' in frame) {
     const index = frame.index.some((name, i) => name !== i) ? frame.index.map(String) : undefined;
-    return { head: [...frame.columns], rows: frame.values as unknown[][], index };
+    const rows = (frame.values as unknown[]).map((row) => (Array.isArray(row) ? (row as unknown[]) : [row])); // a Series has one column
+    return { head: frame.columns.map(String), rows, index };
   }
   const head = [...new Set(frame.flatMap((row) => Object.keys(row)))];
   return { head, rows: frame.map((row) => head.map((column) => row[column])) };
@@ -81,9 +82,10 @@ const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-w
 const HEAD = LEFT.replace('anywhere', 'break-word');
 const RIGHT = 'text-align:right;vertical-align:top;font-variant-numeric:tabular-nums';
 
+/** Sanitizers drop styles but keep `align`, and front ends right-align what has neither. */
 function html({ head, index, cells, numeric, caption }: Contents): string {
   const cell = (tag: 'th' | 'td', text: string, right: boolean) =>
-    `<${tag} style="${right ? RIGHT : tag === 'th' ? HEAD : LEFT}">${escapeHtml(text)}</${tag}>`;
+    `<${tag} style="${right ? RIGHT : tag === 'th' ? HEAD : LEFT}"><div align="${right ? 'right' : 'left'}">${escapeHtml(text)}</div></${tag}>`;
   const corner = index ? '<th></th>' : '';
   const top = head.map((name, column) => cell('th', name, numeric[column])).join('');
   const rows = cells.map(

@@ -117,7 +117,7 @@ await follow(count(), { total: 1e9 });`;
   });
 
   test('figures go to numbered files', async () => {
-    const cell = `import { show } from './dist/notebook/display';\nimport { heatmap } from './dist/notebook/images';
+    const cell = `import { show } from './dist/notebook/show';\nimport { heatmap } from './dist/notebook/images';
 for (const title of ['One & two', '../../x']) show(heatmap({ z: [[1, 2], [3, 4]], title }));`;
     const figures = path.join(folder, 'figures');
     expect(await dpg('notebook', writeCells(folder, [cell]), '--figures', figures).exit).toBe(0);

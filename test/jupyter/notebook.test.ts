@@ -24,9 +24,12 @@ if (reason) console.log(`tests with Jupyter are skipped: ${reason}`);
 
 const IMPORTS = `import { lineChart } from '../dist/notebook/charts';
 import { grid, heatmap, imageStrip } from '../dist/notebook/images';
-import { markdown, show } from '../dist/notebook/display';
+import { markdown } from '../dist/notebook/display';
+import { show } from '../dist/notebook/show';
+import { installNotebook } from '../dist/notebook/install';
 import { table } from '../dist/notebook/table';
-import { follow } from '../dist/notebook/watch';`;
+import { follow } from '../dist/notebook/watch';
+installNotebook();`;
 
 const FIGURES = `const noise = (i: number) => { const x = Math.sin(i * 12.9898) * 43758.5453; return x - Math.floor(x) - 0.5; };
 const steps = Array.from({ length: 120 }, (_, i) => i);

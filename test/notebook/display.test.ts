@@ -3,13 +3,16 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { runInNewContext } from 'node:vm';
+import { DataFrame, Series } from 'danfojs-node';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { lineChart } from '../../src/notebook/charts';
-import { figureBundle, liveFigure, markdown, output, show } from '../../src/notebook/display';
+import { figureBundle, liveFigure, markdown, output, showFigure } from '../../src/notebook/display';
 import { heatmap } from '../../src/notebook/images';
 import { PLOTLY } from '../../src/notebook/plotlyScript';
+import type { PlotlyFigure } from '../../src/notebook/plotlyFigure';
 import { progress } from '../../src/notebook/progress';
 import { saveFigure } from '../../src/notebook/saveFigure';
+import { show } from '../../src/notebook/show';
 import { table } from '../../src/notebook/table';
 import { follow, watch } from '../../src/notebook/watch';
 import { workFolder } from '../cli/dpg';
@@ -84,12 +87,69 @@ describe('a figure', () => {
     expect(sent.map(({ data }) => 'text/html' in data)).toEqual([false, false, true]);
   });
 
-  test('is saved as SVG and PNG', () => {
+  test.each<[string, [string, RegExp][]]>([
+    [
+      'x',
+      [
+        ['x.svg', /^<svg .*<\/svg>$/s],
+        ['x.png', /^.PNG/],
+      ],
+    ],
+    [
+      'rate-0.001',
+      [
+        ['rate-0.001.svg', /^<svg/],
+        ['rate-0.001.png', /^.PNG/],
+      ],
+    ],
+    ['x.png', [['x.png', /^.PNG/]]],
+    ['x.svg', [['x.svg', /^<svg .*<\/svg>$/s]]],
+    ['x.html', [['x.html', /^<!doctype html>.*<title>Φ<\/title><div.*<img .*<\/script>\n$/s]]],
+    ['x.pdf', [['x.pdf', /^%PDF-1\.4\n.*%%EOF\n$/s]]],
+  ])('is saved by the ending of %s', (name, written) => {
     const folder = workFolder();
-    const files = saveFigure(figure('x'), path.join(folder, 'figures/x'));
-    expect(files.map((file) => path.extname(file))).toEqual(['.svg', '.png']);
-    expect(fs.readFileSync(files[1]).subarray(1, 4).toString()).toBe('PNG');
+    const files = saveFigure(figure('Φ'), path.join(folder, 'figures', name));
+    expect(files.map((file) => path.basename(file))).toEqual(written.map(([file]) => file));
+    expect(fs.readdirSync(path.join(folder, 'figures')).sort()).toEqual(written.map(([file]) => file).sort());
+    for (const [i, [, content]] of written.entries())
+      expect(fs.readFileSync(files[i], name.endsWith('html') || i === 0 ? 'utf8' : 'latin1')).toMatch(content);
     fs.rmSync(folder, { recursive: true });
+  });
+
+  test('is not saved as what it cannot be', () => {
+    expect(() => saveFigure(figure('x'), 'x.jpg')).toThrow(
+      new RangeError('figures are saved as .svg, .png, .pdf, .html (got x.jpg)'),
+    );
+    expect(fs.existsSync('x.jpg.svg')).toBe(false);
+  });
+
+  test('sends no data away, and a chart is as wide as the page', () => {
+    const chart = lineChart({ title: 'c', xTitle: 'x', yTitle: 'y', series: [{ name: 'a', x: [1, 2], y: [1, 2] }] });
+    const sentTo = (what: PlotlyFigure) =>
+      JSON.parse(JSON.stringify(figureBundle(what)['application/vnd.plotly.v1+json'])) as { layout: object; config: object };
+    expect(sentTo(chart).config).toMatchObject({ showSendToCloud: false, plotlyServerURL: '', responsive: true });
+    expect(sentTo(chart).layout).toMatchObject({ autosize: true });
+    expect(sentTo(chart).layout).not.toHaveProperty('width');
+    expect(sentTo(figure('x')).layout).toHaveProperty('width'); // its pixels stay square
+    expect(figureBundle(chart)['text/html']).toMatch(/<img width="\d+" style="max-width:100%"/);
+  });
+
+  test.each<[string, PlotlyFigure, RegExp]>([
+    [
+      'lines',
+      { data: [{ y: [1, 3, 2], name: '<b>mine</b>' }], layout: { title: { text: 'T' } } },
+      /<path d="M[^"]*L[^"]*" fill="none"/,
+    ],
+    ['a matrix', { data: [{ type: 'heatmap', z: [[1, 2]] }], layout: { title: 'T' } }, /<image /],
+    ['bars', { data: [{ type: 'bar', y: [1, 2] }], layout: { title: 'T' } }, /Drawn by plotly alone/],
+    ['nothing', { data: [], layout: { title: 'T' } }, /Drawn by plotly alone/],
+  ])('of plotly that is not ours is handed on as it is, with a picture of what can be drawn: %s', (_, foreign, drawn) => {
+    show(foreign);
+    const { data } = sent[0] as unknown as { data: Record<string, string> & { 'application/vnd.plotly.v1+json': PlotlyFigure } };
+    expect(data['application/vnd.plotly.v1+json'].data).toEqual(foreign.data);
+    expect(data['application/vnd.plotly.v1+json'].layout).toMatchObject(foreign.layout!);
+    expect(data['image/svg+xml']).toMatch(drawn);
+    expect(data['text/plain']).toBe('[figure: T]');
   });
 });
 
@@ -114,6 +174,24 @@ describe('a table', () => {
     expect(sent[1].data['text/plain']).toBe('x\n1\n2');
   });
 
+  test('shows a danfojs frame or series whole: gaps, truth values, several kinds of columns', () => {
+    show(new DataFrame({ a: [1, 2], b: ['x', 'y'], c: [true, false], d: [NaN, 1.5] }));
+    show(new Series([1, 2.5]));
+    const cells = sent.map(({ data }) => data['text/plain'].split('\n').map((line) => line.trim().split(/\s+/)));
+    expect(cells[0]).toEqual([
+      ['a', 'b', 'c', 'd'],
+      ['1', 'x', 'true', 'NaN'],
+      ['2', 'y', 'false', '1.5'],
+    ]);
+    expect(cells[1]).toEqual([['0'], ['1'], ['2.5']]);
+  });
+
+  test('stands as it should without styles too', () => {
+    table([{ name: 'a', value: 1 }]);
+    const bare = sent[0].data['text/html'].replace(/ style="[^"]*"/g, '');
+    expect(bare).toContain('<td><div align="left">a</div></td><td><div align="right">1</div></td>');
+  });
+
   test.each(HOSTILE)('has no markup of %j, in any place', (text) => {
     table([{ [text]: text, n: 1 }], { caption: text });
     table([{ a: 'a', n: 1 }], { caption: 'a' });
@@ -131,12 +209,17 @@ test.each(HOSTILE)('Markdown shows %j letter by letter', (text) => {
   expect(inside.replace(/&#\d+;/g, '')).not.toMatch(/[^\p{L}\p{N}\s\ufffd]/u);
 });
 
+test('Markdown reads well as plain text', () => {
+  void markdown`**${42} of 42 pixels** are right (\`klCoef\` ${'**b**'}).`;
+  expect(sent[0].data['text/plain']).toBe('42 of 42 pixels are right (klCoef **b**).');
+});
+
 describe('outside a notebook', () => {
   beforeEach(() => vi.unstubAllGlobals());
 
   test('everything is plain text, each line once', () => {
     const log = vi.spyOn(console, 'log').mockImplementation(() => {});
-    show(figure('Φ'));
+    showFigure(figure('Φ'));
     const { show: update } = output();
     for (const text of ['a', 'a', 'b']) update({ 'text/plain': text });
     expect(log.mock.calls.flat()).toEqual(['[figure: Φ]', 'a', 'b']);

@@ -98,6 +98,29 @@ describe('static SVG', () => {
   });
 });
 
+test('a margin of cells surrounds each picture, whose own cells keep their coordinates', () => {
+  const framed = imageStrip({ title: '', scale: 'ink', margin: 1, images: [{ z: checkerboard(3), label: 'x' }] });
+  const trace = framed.data[0] as HeatmapTrace;
+  expect([trace.x0, trace.y0, framed.layout.xaxis.range, framed.layout.yaxis.range]).toEqual([-1, -1, [-1.5, 3.5], [3.5, -1.5]]);
+  expect(trace.z.map((row) => row.map((cell) => cell ?? '.').join(''))).toEqual(['.....', '.010.', '.101.', '.010.', '.....']);
+});
+
+test('a logarithmic x axis leaves out what it cannot show', () => {
+  const { data, layout } = lineChart({
+    title: '',
+    xTitle: '',
+    yTitle: '',
+    logX: true,
+    series: [{ name: 'a', x: [0, 10, 1000], y: [1, 2, 3], band: { lower: [0, 1, 2], upper: [2, 3, 4] } }],
+  });
+  expect(data.map((trace) => trace.type === 'scatter' && trace.y)).toEqual([
+    [1, 2],
+    [3, 4],
+    [2, 3],
+  ]);
+  expect(layout.xaxis).toMatchObject({ type: 'log', range: [1, 3] });
+});
+
 describe('figures', () => {
   test('are what plotly takes, by its own types', () => {
     const plotly = ({ data, layout }: Figure): { data: Data[]; x: Partial<Omit<LayoutAxis, 'anchor'>> } => ({
