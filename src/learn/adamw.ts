@@ -44,7 +44,7 @@ export function updateLeaf(settings: AdamwSettings, step: number, { p, m, v }: A
   const mean = tf.add(tf.mul(m, b1), tf.mul(g, 1 - b1));
   const square = tf.add(tf.mul(v, b2), tf.mul(tf.square(g), 1 - b2));
   const denominator = tf.add(tf.sqrt(tf.add(tf.mul(square, perC2), epsRoot)), eps);
-  return { p: tf.sub(tf.mul(p, keep), tf.mul(tf.div(mean, denominator), rate)), m: mean, v: square };
+  return { p: tf.sub(tf.mul(p, keep), tf.mul(tf.divNoNan(mean, denominator), rate)), m: mean, v: square };
 }
 
 /**
@@ -53,6 +53,9 @@ export function updateLeaf(settings: AdamwSettings, step: number, { p, m, v }: A
  *     m̃ = m̄ − lr·φ̄ / (c1·(s + eps))
  *     ṽ = v̄ + lr·φ̄·(m/c1) / ((s + eps)²·2s·c2)
  *     ḡ = (1−b1)·m̃ + 2(1−b2)·g·ṽ      φ̄ ← φ̄·(1 − lr·weightDecay)      m̄ ← b1·m̃      v̄ ← b2·ṽ
+ *
+ * A quotient by 0 counts as 0. With epsRoot = 0 that is the limit at v = 0, where m and g are 0 as well (a weight that no gradient has
+ * reached: a token that does not occur, a key's bias).
  *
  * @param after - moments after the update
  * @param bar - adjoint of parameter and moments after the update
@@ -71,8 +74,8 @@ export function adjointLeaf(
   if (fused) return { g: fused[0], p: fused[1], m: fused[2], v: fused[3] };
   const s = tf.sqrt(tf.add(tf.mul(v, perC2), epsRoot));
   const divisor = tf.add(s, eps);
-  const mean = tf.sub(bar.m, tf.div(tf.mul(bar.p, rate), divisor));
-  const square = tf.add(bar.v, tf.div(tf.mul(tf.mul(bar.p, m), half), tf.mul(tf.square(divisor), s)));
+  const mean = tf.sub(bar.m, tf.divNoNan(tf.mul(bar.p, rate), divisor));
+  const square = tf.add(bar.v, tf.divNoNan(tf.mul(tf.mul(bar.p, m), half), tf.mul(tf.square(divisor), s)));
   return {
     g: tf.add(tf.mul(mean, 1 - b1), tf.mul(tf.mul(g, square), 2 * (1 - b2))),
     p: tf.mul(bar.p, keep),

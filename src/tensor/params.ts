@@ -41,6 +41,28 @@ export function disposeParams(...trees: (Params | null | undefined)[]): void {
 /** Number of scalars in the tree. */
 export const countParams = (params: Params): number => Object.values(params).reduce((n, x) => n + x.size, 0);
 
+/** Names of tensors with NaN or infinity among their numbers. */
+function notFinite(params: Params): string[] {
+  const names = Object.keys(params);
+  if (names.length === 0) return [];
+  const finite = tf.tidy(() => tf.stack(names.map((name) => tf.all(tf.isFinite(params[name])))).dataSync()); // one read for all
+  return names.filter((_, i) => !finite[i]);
+}
+
+/**
+ * @param doing - what needs the numbers, to begin the message with
+ * @throws Error naming the first tensor that holds NaN or infinity, its value and where
+ */
+export function requireFiniteParams(params: Params, doing: string): void {
+  const [name] = notFinite(params);
+  if (name === undefined) return;
+  const values = params[name].dataSync<'float32'>();
+  const at = values.findIndex((x) => !Number.isFinite(x));
+  throw new Error(
+    `${doing}: the weights "${name}" hold ${values[at]} (number ${at} of ${values.length}); load whole weights, or lower the learning rate that broke them`,
+  );
+}
+
 /** √Σ x² over the whole tree. */
 export function globalNorm(params: Params): number {
   return tf.tidy(() => {

@@ -32,6 +32,8 @@ export function kernelMemory(relaxed?: boolean) {
       integersAt(memory, at, values.length).set(values);
       return at;
     },
+    /** One 32-bit pattern at a place: numbers in JavaScript do not keep the bits of a NaN. */
+    putBits: (at: Pointer, bits: number): void => void integersAt(memory, at, 1).fill(bits),
     read: (at: Pointer, count: number): Float32Array => floatsAt(memory, at, count).slice(),
     readIntegers: (at: Pointer, count: number): Int32Array => integersAt(memory, at, count).slice(),
   };

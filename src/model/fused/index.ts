@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { relaxedSupported, simdSupported } from '../../tensor/kernels/wasm/kernels';
+import { checked } from '../checks';
 import type { Gpt2Config, LanguageModel } from '../types';
 import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
 import { callingThread, workerThreads } from './pool';
@@ -47,7 +48,7 @@ export function fusedGpt2(
   const threads = threaded ? `${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
   const e = engine(config, team);
   const exclusively = queue();
-  return {
+  return checked({
     config,
     engine: `fused, ${threads}, ${relaxed ? 'relaxed SIMD' : 'SIMD'}`,
     gradient: (params, batch) => exclusively(() => gradient(e, params, batch)),
@@ -57,7 +58,7 @@ export function fusedGpt2(
     policyGradient: (params, batch, terms) => exclusively(() => policyGradient(e, params, batch, terms)),
     sample: (params, prompts, options) => exclusively(() => sample(e, params, prompts, options)),
     dispose: team.stop,
-  };
+  });
 }
 
 /** Runs one call after the other: they use the same buffers. */

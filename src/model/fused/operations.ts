@@ -1,5 +1,6 @@
 /** The operations of a language model, shared out over a team: cut the batch, run the shares, put the results together. */
 import type { Params } from '../../tensor/params';
+import type { Prompts } from '../checks';
 import type {
   Gpt2Config,
   LossGradient,
@@ -12,8 +13,7 @@ import type {
 } from '../types';
 import { parameterLayout } from './layout';
 import type { Team } from './pool';
-import type { Prompts } from './sampling';
-import { batchPart, checkBatch, checkSampling, checkTemperature, ranges, rowsOf } from './shards';
+import { batchPart, ranges, rowsOf } from './shards';
 import { sharedMemory, type SharedMemory } from './sharedMemory';
 
 /** A team with the memory it shares with the main thread. */
@@ -54,7 +54,6 @@ function exampleLosses({ mask, size, length }: TokenBatch, logProbabilities: Flo
 }
 
 export async function gradient(e: Engine, params: Params, batch: TokenBatch): Promise<LossGradient> {
-  checkBatch(e.config, batch);
   const common = { params: e.shared.parameters(params), total: batch.size };
   const parts = shares(e, batch.size);
   const tasks = parts.map(([from, to], i) => ({ ...common, batch: batchPart(batch, from, to), out: e.shared.partial(i) }));
@@ -69,7 +68,6 @@ export async function hessianVectorProduct(
   tangent: Params,
   wanted: boolean,
 ): Promise<LossTangent> {
-  checkBatch(e.config, batch);
   const common = { params: e.shared.parameters(params), tangent: e.shared.tangent(tangent), total: batch.size };
   const parts = shares(e, batch.size);
   const tasks = parts.map(([from, to], i) => ({
@@ -82,8 +80,6 @@ export async function hessianVectorProduct(
 }
 
 export async function logProbs(e: Engine, params: Params, batch: TokenBatch, temperature: number): Promise<Float32Array> {
-  checkBatch(e.config, batch);
-  checkTemperature(temperature);
   const common = { params: e.shared.parameters(params), temperature };
   const tasks = shares(e, batch.size).map(([from, to]) => ({ ...common, batch: batchPart(batch, from, to) }));
   return joined(await e.team.run('logProbs', tasks), perToken(batch));
@@ -91,10 +87,7 @@ export async function logProbs(e: Engine, params: Params, batch: TokenBatch, tem
 
 export async function policyGradient(e: Engine, params: Params, batch: TokenBatch, terms: PolicyTerms): Promise<PolicyGradient> {
   const { advantages, oldLogProbs, refLogProbs, ...coefficients } = terms;
-  checkBatch(e.config, batch);
-  checkTemperature(terms.temperature);
-  if (terms.klCoef > 0 && !refLogProbs) throw new Error(`klCoef ${terms.klCoef} needs refLogProbs`);
-  const tokens = Math.max(1, batch.mask.filter((m) => m !== 0).length);
+  const tokens = batch.mask.filter((m) => m !== 0).length;
   const common = { params: e.shared.parameters(params), coefficients: { ...coefficients, weight: 1 / tokens } };
   const parts = shares(e, batch.size);
   const tasks = parts.map(([from, to], i) => {
@@ -122,7 +115,6 @@ export async function policyGradient(e: Engine, params: Params, batch: TokenBatc
 }
 
 export async function sample(e: Engine, params: Params, prompts: Prompts, options: SampleOptions): Promise<Samples> {
-  checkSampling(e.config, prompts, options);
   const common = { params: e.shared.parameters(params) };
   const tasks = shares(e, prompts.size).map(([from, to]) => ({
     ...common,

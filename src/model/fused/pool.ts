@@ -1,5 +1,6 @@
 /** A team that shares out tasks: worker threads, or the calling thread alone. */
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import type { Gpt2Config } from '../types';
 import { performer, type Kind, type Work } from './tasks';
@@ -19,10 +20,17 @@ export interface Team {
   readonly stop: () => void;
 }
 
-/** The calling thread as a team of one: no threads, but it blocks. */
+/** The calling thread as a team of one: no threads, but it blocks for a task; between tasks the event loop turns. */
 export function callingThread({ config, options }: WorkerSettings): Team {
   const perform = performer(config, options);
-  return { size: 1, run: async (kind, tasks) => tasks.map((task) => perform(kind, task)), stop: () => undefined };
+  return {
+    size: 1,
+    async run(kind, tasks) {
+      await setImmediate();
+      return tasks.map((task) => perform(kind, task));
+    },
+    stop: () => undefined,
+  };
 }
 
 /** Worker threads cannot load TypeScript, so from src/ the built file is used. */

@@ -3,6 +3,7 @@
  * but its prompt and its uniform numbers.
  */
 import { measureBytes, type Arena } from '../../tensor/kernels/kernels';
+import type { Prompts } from '../checks';
 import type { SampleOptions, Samples } from '../types';
 import { attentionForward, attentionWorkFloats } from './attention';
 import { stackActivations, stackForward } from './blocks';
@@ -11,13 +12,6 @@ import { embeddingForward } from './embedding';
 import { headActivations, headForward } from './head';
 import type { Microbatch } from './microbatch';
 import { microbatch, type Workspace } from './workspace';
-
-/** Prompts of one length, [size, length]. */
-export interface Prompts {
-  readonly ids: Int32Array;
-  readonly size: number;
-  readonly length: number;
-}
 
 /** Samples after every prompt, at most as many rows at a time as the activation budget allows; filled when the memory has been read. */
 export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): Samples {

@@ -1,4 +1,5 @@
 /** What the main thread asks of a worker: a share of the examples, with parameters and results in shared memory. */
+import type { Prompts } from '../checks';
 import type { Gpt2Config, SampleOptions, Samples, TokenBatch } from '../types';
 import type { PolicyCoefficients } from './crossEntropy';
 import {
@@ -11,7 +12,7 @@ import {
   type PolicyInputs,
   type PolicyValues,
 } from './gpt2';
-import { sample, type Prompts } from './sampling';
+import { sample } from './sampling';
 import { workspace, type CpuWorkspace, type WorkspaceOptions } from './workspace';
 
 /** Flat parameters, in memory that threads share, and the number of their version: a worker copies a version once. */

@@ -4,10 +4,12 @@
  * Forward-over-reverse is reverse-over-reverse here: with S(θ, w) = ⟨∇_θ Σ_it w_it ℓ_it / B, v⟩, one more backward pass gives ∂S/∂θ = H v
  * and ∂S/∂w = the token tangents. It is the reference for the fused engine and the way to GPUs.
  */
+import { setImmediate } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
 import { crossEntropy, exp, logSoftmax, oneHotRows } from '../../tensor/ops';
 import { disposeParams, type Params } from '../../tensor/params';
 import { examplesAtOnce, inputsAndLabels, microbatches } from '../batch';
+import { checked } from '../checks';
 import { familyOf } from '../families';
 import { lmHead, type KvCache } from '../families/transformer';
 import { sampleWithCache } from './tapeSampling';
@@ -28,8 +30,13 @@ interface Tape {
   readonly microbatch?: number;
 }
 
-const pieces = ({ config, microbatch }: Tape, batch: TokenBatch) =>
-  microbatches(batch, microbatch ?? examplesAtOnce(batch.length, config.vocab_size));
+/** Microbatches. Each is one synchronous stretch of work, and before each the event loop turns, so that Ctrl-C and timers are heard. */
+async function* pieces({ config, microbatch }: Tape, batch: TokenBatch) {
+  for (const piece of microbatches(batch, microbatch ?? examplesAtOnce(batch.length, config.vocab_size))) {
+    await setImmediate();
+    yield piece;
+  }
+}
 
 /** Logits at every predicted position, [size·length, vocab]. */
 const logits = ({ config }: Tape, params: Params, batch: TokenBatch): tf.Tensor2D =>
@@ -60,7 +67,7 @@ async function gradient(tape: Tape, params: Params, batch: TokenBatch): Promise<
   const names = Object.keys(params);
   const losses = new Float32Array(batch.size);
   let total: Params | null = null;
-  for (const { piece, from } of pieces(tape, batch)) {
+  for await (const { piece, from } of pieces(tape, batch)) {
     const grads = tf.tidy(() => {
       const meanLoss = (...leaves: tf.Tensor[]): tf.Scalar => {
         const perExample = tf.sum(tokenLosses(tape, toRecord(names, leaves), piece), 1); // [size]
@@ -96,7 +103,7 @@ async function hessianVectorProduct(
   const names = Object.keys(params);
   const tokenTangents = new Float32Array(batch.size * batch.length);
   let product: Params | null = null;
-  for (const { piece, from } of pieces(tape, batch)) {
+  for await (const { piece, from } of pieces(tape, batch)) {
     const s = directional(tape, names, tangent, piece, batch.size);
     const values = Object.values(params);
     const grads = tf.tidy(() => {
@@ -121,7 +128,7 @@ const ofLabels = (tape: Tape, logs: tf.Tensor, batch: TokenBatch): tf.Tensor1D =
 
 async function logProbs(tape: Tape, params: Params, batch: TokenBatch, temperature: number): Promise<Float32Array> {
   const result = new Float32Array(batch.size * batch.length);
-  for (const { piece, from } of pieces(tape, batch)) {
+  for await (const { piece, from } of pieces(tape, batch)) {
     const values = tf.tidy(() =>
       tf.mul(ofLabels(tape, logDistributions(tape, params, piece, temperature), piece), tf.tensor1d(piece.mask)),
     );
@@ -137,12 +144,15 @@ function surrogateSums(tape: Tape, logs: tf.Tensor, piece: TokenBatch, terms: Po
   const mask = tf.tensor1d(piece.mask);
   const total = (x: tf.Tensor): tf.Scalar => tf.sum(tf.mul(x, mask));
   const logProb = ofLabels(tape, logs, piece);
-  const ratio = exp(tf.mul(tf.sub(logProb, cells(terms.oldLogProbs)), mask));
+  const logRatio = tf.mul(tf.sub(logProb, cells(terms.oldLogProbs)), mask);
   const advantages = terms.advantages.subarray(from, from + piece.mask.length);
-  const isClipped = ratio
+  const isClipped = logRatio
     .dataSync<'float32'>()
-    .map((r: number, i: number) => Number(advantages[i] > 0 ? r > 1 + terms.clip : advantages[i] < 0 && r < 1 - terms.clip));
-  const active = advantages.map((a, i) => a * (1 - isClipped[i])); // the clipped branch of the minimum is constant
+    .map(Math.exp)
+    .map((r, i) => Number(advantages[i] > 0 ? r > 1 + terms.clip : advantages[i] < 0 && r < 1 - terms.clip));
+  const isFree = isClipped.map((clipped) => 1 - clipped); // the clipped branch of the minimum is constant, however large its ratio
+  const ratio = exp(tf.mul(logRatio, tf.tensor1d(isFree)));
+  const active = advantages.map((a, i) => a * isFree[i]);
   const difference = tf.sub(terms.refLogProbs ? cells(terms.refLogProbs) : logProb, logProb);
   return {
     logProb: tf.mul(logProb, mask),
@@ -159,7 +169,7 @@ async function policyGradient(tape: Tape, params: Params, batch: TokenBatch, ter
   const means = { entropy: 0, kl: 0, clipFraction: 0 };
   const logProbs = new Float32Array(batch.size * batch.length);
   let total: Params | null = null;
-  for (const { piece, from } of pieces(tape, batch)) {
+  for await (const { piece, from } of pieces(tape, batch)) {
     const grads = tf.tidy(() => {
       const loss = (...leaves: tf.Tensor[]): tf.Scalar => {
         const logs = logDistributions(tape, toRecord(names, leaves), piece, terms.temperature);
@@ -196,7 +206,7 @@ export function tapeModel<Config extends ModelConfig>(
   { microbatch }: { microbatch?: number } = {},
 ): LanguageModel<Config> {
   const tape = { config, microbatch };
-  return {
+  return checked({
     config,
     engine: `tape on ${tf.getBackend()}`,
     gradient: (params, batch) => gradient(tape, params, batch),
@@ -204,11 +214,10 @@ export function tapeModel<Config extends ModelConfig>(
       hessianVectorProduct(tape, params, batch, tangent, product),
     logProbs: (params, batch, temperature = 1) => logProbs(tape, params, batch, temperature),
     policyGradient: (params, batch, terms) => policyGradient(tape, params, batch, terms),
-    async sample(params, { ids, size }, options) {
-      return sampleWithCache((next, cache) => nextLogits(tape, params, next, size, cache), ids, size, options);
-    },
+    sample: (params, { ids, size }, options) =>
+      sampleWithCache((next, cache) => nextLogits(tape, params, next, size, cache), ids, size, options),
     dispose: () => undefined,
-  };
+  });
 }
 
 /** GPT-2 on the tape engine. */

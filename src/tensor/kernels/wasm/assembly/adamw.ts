@@ -2,6 +2,14 @@
 // multiply-adds, so that both give the same bits.
 import { load4, store4 } from './simd';
 
+/**
+ * a/b, and 0 where b is 0: with epsRoot = 0 the adjoint at v = 0 (a weight that no gradient has reached) is 0/0, and its limit 0.
+ */
+@inline
+function quotient(a: v128, b: v128): v128 {
+  return v128.andnot(f32x4.div(a, b), f32x4.eq(b, f32x4.splat(0)));
+}
+
 /** m, v and p after a step with gradient g; rate = lr/c1, perC2 = 1/c2, keep = 1 − lr·weightDecay, m1 = 1 − b1, v1 = 1 − b2. */
 export function adamwUpdate(
   n: i32,
@@ -29,7 +37,7 @@ export function adamwUpdate(
     const mean = f32x4.add(f32x4.mul(load4(m + at, left), f32x4.splat(b1)), f32x4.mul(d, f32x4.splat(m1)));
     const square = f32x4.add(f32x4.mul(load4(v + at, left), f32x4.splat(b2)), f32x4.mul(f32x4.mul(d, d), f32x4.splat(v1)));
     const root = f32x4.sqrt(f32x4.add(f32x4.mul(square, f32x4.splat(perC2)), f32x4.splat(epsRoot)));
-    const step = f32x4.mul(f32x4.div(mean, f32x4.add(root, f32x4.splat(eps))), f32x4.splat(rate));
+    const step = f32x4.mul(quotient(mean, f32x4.add(root, f32x4.splat(eps))), f32x4.splat(rate));
     store4(mOut + at, mean, left);
     store4(vOut + at, square, left);
     store4(pOut + at, f32x4.sub(f32x4.mul(load4(p + at, left), f32x4.splat(keep)), step), left);
@@ -66,9 +74,9 @@ export function adamwAdjoint(
     const bar = load4(pBar + at, left);
     const root = f32x4.sqrt(f32x4.add(f32x4.mul(load4(v + at, left), f32x4.splat(perC2)), f32x4.splat(epsRoot)));
     const divisor = f32x4.add(root, f32x4.splat(eps));
-    const mean = f32x4.sub(load4(mBar + at, left), f32x4.div(f32x4.mul(bar, f32x4.splat(rate)), divisor));
+    const mean = f32x4.sub(load4(mBar + at, left), quotient(f32x4.mul(bar, f32x4.splat(rate)), divisor));
     const through = f32x4.mul(f32x4.mul(bar, load4(m + at, left)), f32x4.splat(half));
-    const square = f32x4.add(load4(vBar + at, left), f32x4.div(through, f32x4.mul(f32x4.mul(divisor, divisor), root)));
+    const square = f32x4.add(load4(vBar + at, left), quotient(through, f32x4.mul(f32x4.mul(divisor, divisor), root)));
     const fromSquare = f32x4.mul(f32x4.mul(load4(g + at, left), square), f32x4.splat(v2));
     store4(gOut + at, f32x4.add(f32x4.mul(mean, f32x4.splat(m1)), fromSquare), left);
     store4(pOut + at, f32x4.mul(bar, f32x4.splat(keep)), left);

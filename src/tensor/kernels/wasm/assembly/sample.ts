@@ -2,9 +2,13 @@
 import { log1, max4, sum4 } from './simd';
 import { rowMax, shiftedExp } from './softmax';
 
+/** Far below what float32 probabilities resolve, far above the e⁻⁸⁷ that stands for an impossible token. */
+const LEAST: f64 = 8.673617379884035e-19; // 2⁻⁶⁰
+
 /**
- * ids[n] = first token whose cumulative probability under softmax(scale · logits) exceeds uniforms[n]; logProbs[n] its
- * log-probability.
+ * ids[n] = first token whose cumulative probability under softmax(scale · logits) exceeds uniforms[n], but at least 2⁻⁶⁰: a token
+ * of probability 0 is never drawn. logProbs[n] is its log-probability. A row with NaN or +∞ among its logits has no distribution:
+ * there the id is 0 and the log-probability NaN.
  */
 export function sampleTokens(
   rows: i32,
@@ -21,7 +25,12 @@ export function sampleTokens(
       shift = f32x4.splat(top);
     let total: f64 = 0;
     for (let j = 0; j < vocab; j += 4) total += <f64>sum4(shiftedExp(logits + ((<usize>j) << 2), shift, s, vocab - j));
-    const threshold = <f64>load<f32>(uniforms + ((<usize>n) << 2)) * total;
+    if (!(total < Infinity)) {
+      store<i32>(ids + ((<usize>n) << 2), 0);
+      store<f32>(logProbs + ((<usize>n) << 2), NaN);
+      continue;
+    }
+    const threshold = max<f64>(<f64>load<f32>(uniforms + ((<usize>n) << 2)), LEAST) * total;
     let before: f64 = 0;
     for (let j = 0; j < vocab; j += 4) {
       const e = shiftedExp(logits + ((<usize>j) << 2), shift, s, vocab - j);

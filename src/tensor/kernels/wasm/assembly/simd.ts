@@ -85,7 +85,7 @@ export function setConstants(at: usize): void {
   store<f32>(at, 1, 48);
 }
 
-/** eˣ to about 2 ulp (Cephes' polynomial after reduction by ln 2); clamped to the range of normal floats, NaN stays NaN. */
+/** eˣ to about 2 ulp (Cephes' polynomial after reduction by ln 2); clamped to the range of normal floats, NaN of any bits stays NaN. */
 @inline
 export function exp4(x: v128): v128 {
   const c = constants;
@@ -101,7 +101,8 @@ export function exp4(x: v128): v128 {
   p = multiplyAdd(p, r, v128.load_splat<f32>(c, 40));
   p = multiplyAdd(p, r, v128.load_splat<f32>(c, 44));
   p = f32x4.add(multiplyAdd(p, f32x4.mul(r, r), r), v128.load_splat<f32>(c, 48));
-  return i32x4.add(p, i32x4.shl(shifted, 23)); // p · 2ⁿ
+  // p · 2ⁿ with 2ⁿ made of bits; a product, because an integer sum would make numbers of NaN
+  return f32x4.mul(p, i32x4.add(v128.load_splat<f32>(c, 48), i32x4.shl(shifted, 23)));
 }
 
 /** eˣ of one number. */
@@ -110,10 +111,11 @@ export function exp1(x: f32): f32 {
 }
 
 /**
- * ln x of a normal positive float. Written out because the standard library's keeps a table in linear memory, which belongs to
+ * ln x of a normal positive float; infinity and NaN stay what they are. Written out because the standard library's keeps a table in linear memory, which belongs to
  * others here.
  */
 export function log1(x: f32): f32 {
+  if (!(x < Infinity)) return x;
   let bits = reinterpret<u32>(x);
   let exponent = <i32>(bits >> 23) - 127;
   let m = <f64>reinterpret<f32>((bits & 0x007fffff) | 0x3f800000); // [1, 2)
