@@ -51,6 +51,7 @@ export { disposeTrainer, startTraining, train, type TrainerState, type TrainStep
 export { characterShares, plantedUuids, UUID_CHARACTERS, uuid } from './experiments/uuid';
 export { validate, validateControl, type Validation } from './dpg/validate';
 export { output, markdown, figureBundle, liveFigure } from './notebook/display';
+export { report } from './notebook/report';
 export { show } from './notebook/show';
 export type { PlotlyFigure } from './notebook/plotlyFigure';
 export type { Figure } from './notebook/figure';

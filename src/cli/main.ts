@@ -10,6 +10,7 @@ import * as metagradient from './metagradient';
 import * as notebook from './notebook/command';
 import * as notebooks from './notebooks';
 import * as pretrain from './pretrain';
+import * as report from './report';
 import * as runs from './runs';
 import * as start from './start';
 import * as train from './train';
@@ -20,6 +21,7 @@ const commands: readonly Command[] = [
   notebook,
   notebooks,
   runs,
+  report,
   exporting,
   figures,
   metagradient,

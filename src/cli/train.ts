@@ -184,7 +184,7 @@ async function finish(experiment: Experiment, { folder, state }: Run, json: bool
     read,
   };
   folder.writeSummary({ ...result, examples: examples.slice(0, 10) });
-  saveRunFigures(folder.path);
+  saveRunFigures(folder.path, image);
   console.log(
     json
       ? JSON.stringify(result)

@@ -60,6 +60,8 @@ export interface TrainStep {
   readonly row: MetricsRow;
   readonly rollouts: Rollouts;
   readonly rewards: Float32Array;
+  /** τ of every token that the target predicts, the second of a response first, [rollouts, maxNewTokens − 1]; only metagradients have them. */
+  readonly tokenRewards?: Float32Array;
   readonly advantages: Float32Array;
   readonly image?: number[][];
 }
@@ -176,7 +178,7 @@ async function trainStep(experiment: Experiment, read: ReturnType<typeof reading
     target_loss_last: rewards.targetLossLast,
     seconds: (performance.now() - started) / 1000,
   };
-  return { row, rollouts, rewards: rewards.values, advantages, image };
+  return { row, rollouts, rewards: rewards.values, tokenRewards: rewards.tokens, advantages, image };
 }
 
 /**

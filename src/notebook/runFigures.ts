@@ -152,13 +152,16 @@ export function compare(first: RunOrFolder | readonly RunOrFolder[], second?: Ru
 }
 
 /**
- * Writes a curve of every such column of a run into its `figures/`, as SVG and PNG.
+ * Writes a curve of every such column of a run into its `figures/`, as SVG and PNG, and the picture that its target shows, if it has one.
+ * @param image - [rows][columns], of a validation
  * @returns the files written
  */
-export function saveRunFigures(folder: string): string[] {
+export function saveRunFigures(folder: string, image?: readonly (readonly number[])[]): string[] {
   const rows = readMetrics(folder);
   const columns = Object.keys(CURVES).filter((key) => rows.length > 0 && key in rows[0]);
-  return columns.flatMap((key) => {
+  const shown = image && heatmap({ z: image, title: 'What the fine-tuned target shows', caption: 'Held-out prompts.' });
+  const pictures = shown ? saveFigure(shown, path.join(folder, 'figures', 'decoded')) : [];
+  const curves = columns.flatMap((key) => {
     const series = [
       metricSeries(
         rows.map((row) => ({ row })),
@@ -170,4 +173,5 @@ export function saveRunFigures(folder: string): string[] {
       path.join(folder, 'figures', key),
     );
   });
+  return [...curves, ...pictures];
 }

@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { responsesOf } from '../policy/rollouts';
+import { isSameTokenizer } from '../text/transcription';
 import type { Params } from '../tensor/params';
 import { restoreStream } from '../tensor/random';
 import { toStored, toTensors } from '../dpg/actor';
@@ -136,7 +137,19 @@ export function resumedRun(experiment: Experiment, folder: string): Run {
 
 const EXAMPLES_PER_SAMPLE = 4;
 
-function sampleOf(experiment: Experiment, { row, rollouts, rewards, advantages }: TrainStep) {
+/** The pieces that a response's tokens add to its text, and τ of each; nothing where the target reads other tokens than the generator writes. */
+function creditOf({ generator, target }: Experiment, response: readonly number[], i: number, { rollouts, tokenRewards }: TrainStep) {
+  if (!tokenRewards || !isSameTokenizer(generator.tokenizer, target.tokenizer)) return {};
+  const upTo = (count: number): string => generator.tokenizer.decode(response.slice(0, count));
+  const first = i * (rollouts.maxNewTokens - 1);
+  return {
+    tokens: response.map((_, k) => upTo(k + 1).slice(upTo(k).length)),
+    token_rewards: response.map((_, k) => (k ? tokenRewards[first + k - 1] : null)), // nothing predicts the first
+  };
+}
+
+function sampleOf(experiment: Experiment, step: TrainStep) {
+  const { row, rollouts, rewards, advantages } = step;
   const { tokenizer } = experiment.generator;
   const responses = responsesOf(rollouts).slice(0, EXAMPLES_PER_SAMPLE);
   return responses.map((response, i) => ({
@@ -145,6 +158,7 @@ function sampleOf(experiment: Experiment, { row, rollouts, rewards, advantages }
     response: tokenizer.decode(response),
     reward: rewards[i],
     advantage: advantages[i * rollouts.maxNewTokens],
+    ...creditOf(experiment, response, i, step),
   }));
 }
 
