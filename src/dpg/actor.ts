@@ -1,9 +1,11 @@
 /**
- * Generator and target from their Hugging Face folders.
+ * Generator and target from their Hugging Face folders or GGUF files.
  */
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
+import { isGgufName } from '../files/gguf';
 import { loadCheckpoint, type StoredTensor } from '../model/hub/checkpoint';
+import { openGgufModel } from '../model/hub/ggufModel';
 import { languageModel, type EngineOptions } from '../model/engine';
 import type { Params } from '../tensor/params';
 import { loadTokenizer } from '../text/tokenizer';
@@ -22,11 +24,31 @@ export const toStored = (params: Params): Record<string, StoredTensor> =>
     Object.entries(params).map(([name, x]) => [name, { data: x.dataSync<'float32'>().slice(), shape: x.shape }]),
   );
 
-/** A model with its parameters and tokenizer. @throws Error naming the folder and what is wrong with it */
-export function loadActor(folder: string, options: EngineOptions = {}): Actor {
-  const { config, params } = loadCheckpoint(folder);
-  const tokenizer = loadTokenizer(folder);
+/**
+ * A model with its parameters and tokenizer, from a Hugging Face folder or a GGUF file.
+ * @throws Error naming the folder or file and what is wrong with it
+ */
+export async function loadActor(folder: string, options: EngineOptions = {}): Promise<Actor> {
+  const { config, params, tokenizer } = isGgufName(folder) ? await loadGguf(folder) : loadFolder(folder);
   if (tokenizer.vocabSize > config.vocab_size)
     throw new Error(`${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the model only ${config.vocab_size}`);
-  return { model: languageModel(config, options), params: toTensors(params), tokenizer };
+  return { model: languageModel(config, options), params, tokenizer };
+}
+
+function loadFolder(folder: string) {
+  const { config, params } = loadCheckpoint(folder);
+  return { config, tokenizer: loadTokenizer(folder), params: toTensors(params) };
+}
+
+/** One parameter at a time, so that no more than the largest is held twice. */
+async function loadGguf(path: string) {
+  const model = await openGgufModel(path);
+  try {
+    const tokenizer = model.tokenizer();
+    const params: Params = {};
+    for (const name of model.names) Object.assign(params, toTensors({ [name]: model.read(name) }));
+    return { config: model.config, tokenizer, params };
+  } finally {
+    model.close();
+  }
 }

@@ -29,7 +29,7 @@ export async function loadModels(
 ): Promise<{ generator: Actor; target: Actor }> {
   const generator = await modelFolder(names.generator, options);
   const target = await modelFolder(names.target, options);
-  const pair: ModelPair = { generator: modelConfig(generator), target: modelConfig(target) };
+  const pair: ModelPair = { generator: await modelConfig(generator), target: await modelConfig(target) };
   const { name: backend } = await startBackend((name) =>
     name === 'wasm' && exceedsWasmHeap(estimateMemory(pair, config, name))
       ? 'its heap of 4.3 GB is too small for this run'
@@ -39,7 +39,7 @@ export async function loadModels(
   if (isLarge(estimate))
     for (const line of [describeMemory(estimate), describeCost(pair, config)]) (options.say ?? console.error)(line);
   requireMemory(estimate, backend);
-  const actors = { generator: loadActor(generator, config), target: loadActor(target, config) };
+  const actors = { generator: await loadActor(generator, config), target: await loadActor(target, config) };
   reading({ config, ...actors });
   return actors;
 }

@@ -7,7 +7,9 @@ let float16Values: Float32Array | undefined;
 /** F16 bits to float32, exactly. */
 export function fromFloat16(bits: Uint16Array): Float32Array<ArrayBuffer> {
   const values = (float16Values ??= Float32Array.from({ length: 65536 }, (_, half) => float16Value(half)));
-  return Float32Array.from(bits, (half) => values[half]);
+  const result = new Float32Array(bits.length);
+  for (let i = 0; i < bits.length; i++) result[i] = values[bits[i]];
+  return result;
 }
 
 /** BF16 bits to float32, exactly: they are its upper half. */

@@ -112,7 +112,7 @@ test.each([[[]], [['list', 'a', 'b']], [['show']], [['compare', 'a']], [['show',
 test('export: the generator gives the same logits, the data are those of the summary, the cards say where from', async () => {
   const out = join(place, 'new', 'exported');
   expect(await exportRun([first, '--out', out])).toBe(0);
-  const loaded = loadActor(join(out, 'sixty-seven-generator'), { engine: 'tape' });
+  const loaded = await loadActor(join(out, 'sixty-seven-generator'), { engine: 'tape' });
   const trained = toTensors(latestCheckpoint(join(first, 'checkpoints')).state!.trees.generator);
   const ids = Int32Array.from(loaded.tokenizer.encode('The city of'));
   const config = loaded.model.config as Gpt2Config;
@@ -120,7 +120,7 @@ test('export: the generator gives the same logits, the data are those of the sum
     tf.tidy(() => Array.from(gpt2Logits(params, config, ids, 1).dataSync())),
   );
   expect(logits[0]).toEqual(logits[1]);
-  const initial = loadActor(join(place, 'generator'), { engine: 'tape' });
+  const initial = await loadActor(join(place, 'generator'), { engine: 'tape' });
   expect(tf.tidy(() => Array.from(gpt2Logits(initial.params, config, ids, 1).dataSync()))).not.toEqual(logits[0]);
   const lines = fs.readFileSync(join(out, 'sixty-seven-data/data/train.jsonl'), 'utf8').trim().split('\n');
   expect(lines.map((line) => JSON.parse(line) as object)).toEqual(readSummary(first)?.examples);

@@ -1,19 +1,21 @@
 /**
- * Models by name: a folder in Hugging Face format, or a model of the Hugging Face hub (`openai-community/gpt2`, with `@revision` if it
+ * Models by name: a folder in Hugging Face format, a GGUF file, or a model of the Hugging Face hub (`openai-community/gpt2`, with `@revision` if it
  * shall be that one), downloaded once into the cache that Python's `huggingface_hub` uses.
  *
  * Read from the environment: `HF_TOKEN` (gated models), `HF_HOME` or `HF_HUB_CACHE` (where the cache is), `HF_HUB_OFFLINE=1` (cache only),
  * `HF_ENDPOINT` (another hub).
  */
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import * as hub from '@huggingface/hub';
 import type { EngineOptions } from '../engine';
 import { parseModelConfig } from '../families';
 import type { ModelConfig } from '../types';
+import { isGgufName } from '../../files/gguf';
 import { makeFolder, writeFileAtomic } from '../../files/atomicFile';
 import { startBackend } from '../../tensor/backend';
 import { loadActor } from '../../dpg/actor';
+import { openGgufModel } from './ggufModel';
 import { fetchFile, isUndamaged, type HubFile } from './hubFile';
 import type { Actor } from '../../dpg/experiment';
 
@@ -38,7 +40,7 @@ const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: fal
 
 /**
  * A model with its parameters and tokenizer, ready to train or to be trained on; the backend is started.
- * @param name - a folder, or a name on the hub
+ * @param name - a folder, a GGUF file, or a name on the hub
  * @throws Error in one line: what is missing, damaged, not reachable or not supported, and what to do
  */
 export async function load(name: string, options: EngineOptions & HubOptions = {}): Promise<Actor> {
@@ -47,11 +49,23 @@ export async function load(name: string, options: EngineOptions & HubOptions = {
   return loadActor(folder, options);
 }
 
+/** The GGUF file of a folder that has no other weights. @throws Error if there are several */
+function onlyGguf(folder: string): string | undefined {
+  if ([WEIGHTS, INDEX].some((name) => existsSync(join(folder, name)))) return undefined;
+  const [first, ...others] = readdirSync(folder).filter(isGgufName);
+  if (others.length > 0) throw new Error(`${folder} has several GGUF files: name one of them, e.g. ${join(folder, first)}`);
+  return first && join(folder, first);
+}
+
 const running = new Map<string, Promise<string>>();
 
-/** The folder of a model: `name` itself, or its whole and checked snapshot in the cache. @throws Error as {@link load} */
+/** Where a model lies: the folder or GGUF file `name` itself, or its whole and checked snapshot in the cache. @throws Error as {@link load} */
 export async function modelFolder(name: string, { say = console.error }: HubOptions = {}): Promise<string> {
-  if (isFolder(name)) return name;
+  if (isFolder(name)) return onlyGguf(name) ?? name;
+  if (isGgufName(name)) {
+    if (existsSync(name)) return name;
+    throw new Error(`${name}: there is no such file`);
+  }
   const [, repo, revision = 'main'] = HUB_NAME.exec(name) ?? [];
   if (!repo) throw new Error(`${name}: there is no such folder, and models of the hub are called organisation/model`);
   const snapshot = running.get(name) ?? findSnapshot(sourceOf(repo, revision, say)).finally(() => running.delete(name));
@@ -156,7 +170,7 @@ async function download(source: Source, { commit, files }: Listing): Promise<str
     await fetchFile(file, { store, snapshot }, (from) => open(source, commit, file, from), reporter(repo, file, say));
   };
   await fetch('config.json');
-  modelConfig(snapshot);
+  folderConfig(snapshot);
   for (const name of ['tokenizer.json', ...WANTED.filter((each) => files.has(each))]) await fetch(name);
   if (files.has(WEIGHTS) || !files.has(INDEX)) await fetch(WEIGHTS);
   else {
@@ -171,8 +185,15 @@ async function download(source: Source, { commit, files }: Listing): Promise<str
   return snapshot;
 }
 
-/** Config of the model in a folder. @throws Error naming the file and the architecture or the keys that cannot be run */
-export function modelConfig(folder: string): ModelConfig {
+/** Config of the model in a folder or GGUF file. @throws Error naming the file and the architecture or the keys that cannot be run */
+export async function modelConfig(folder: string): Promise<ModelConfig> {
+  if (!isGgufName(folder)) return folderConfig(folder);
+  const model = await openGgufModel(folder);
+  model.close();
+  return model.config;
+}
+
+function folderConfig(folder: string): ModelConfig {
   const path = join(folder, 'config.json');
   try {
     return parseModelConfig(JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>).config;
