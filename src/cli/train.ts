@@ -161,7 +161,7 @@ async function runSteps(experiment: Experiment, run: Run, json: boolean): Promis
   const onInterrupt = (): void => stop.abort();
   process.once('SIGINT', onInterrupt);
   const line = stepLine({ total: experiment.config.steps, out: process.stdout });
-  for await (const { row } of record(experiment, run, { signal: stop.signal }))
+  for await (const { row } of record(experiment, run, { signal: stop.signal, warn: json ? undefined : line.say }))
     if (json) console.log(JSON.stringify(row));
     else line.show(row);
   line.end();

@@ -10,6 +10,7 @@ import { isSameTokenizer } from '../text/transcription';
 import type { Params } from '../tensor/params';
 import { restoreStream } from '../tensor/random';
 import { toStored, toTensors } from '../dpg/actor';
+import { divergenceWatch } from '../dpg/divergence';
 import { describeEnvironment } from './environment';
 import { createRun, readRun, resumeRun, type RunFolder, type RunRecord } from './runFolder';
 import { RUNS } from './runReport';
@@ -26,6 +27,8 @@ export interface RecordOptions {
   /** Steps between samples of prompts, outputs and rewards in examples.jsonl. */
   readonly examplesEvery?: number;
   readonly signal?: AbortSignal;
+  /** Gets a sentence when the run begins to diverge; by default it goes to stderr. */
+  readonly warn?: (sentence: string) => void;
 }
 
 /** A run folder and the state of its training; hand both to {@link record}, and close the folder at the end. */
@@ -168,7 +171,7 @@ export async function* record(
   { folder, state }: Run,
   options: RecordOptions = {},
 ): AsyncGenerator<TrainStep, void, undefined> {
-  const { checkpointEvery = 50, examplesEvery = 10, signal } = options;
+  const { checkpointEvery = 50, examplesEvery = 10, signal, warn = console.warn } = options;
   folder.reopen(); // a notebook closes it at its end, and may then be told to go on
   const events = createEventFile(folder.path);
   let [logged, saved] = [state.step, state.step];
@@ -177,9 +180,12 @@ export async function* record(
     await folder.saveCheckpoint(state.step, toSaved(state));
     saved = state.step;
   };
+  const diverging = divergenceWatch();
   try {
     for await (const step of train({ ...experiment, state, signal })) {
       folder.appendMetrics(step.row);
+      const warning = diverging(step.row);
+      if (warning) warn(warning);
       events.write(step.row.step, step.row);
       if (step.row.step % examplesEvery === 0 || step.row.step === 1) folder.appendExamples(sampleOf(experiment, step));
       logged = step.row.step;
