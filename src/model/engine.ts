@@ -3,7 +3,7 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { familyOf, type ModelConfig } from './families';
-import { fusedGpt2 } from './fused';
+import { fusedModel } from './fused';
 import { fusedSupported } from './fused/support';
 import { tapeModel } from './tape/tape';
 import type { Gpt2Config, LanguageModel } from './types';
@@ -25,12 +25,10 @@ export function languageModel<C extends ModelConfig>(
   config: C,
   { engine = 'auto', workers = 0 }: EngineOptions = {},
 ): LanguageModel<C> {
-  const { fused, title } = familyOf(config);
   const onGpu = tf.getBackend() === 'webgpu' || (tf.getBackend() === 'tensorflow' && process.env.DPG_BACKEND !== 'tfjs-node');
-  if (engine === 'fused' && !fused)
-    throw new Error(`the fused engine has no layers for a ${title}; take the engine "tape" (or "auto")`);
-  if (engine === 'tape' || !fused || (engine === 'auto' && (onGpu || !fusedSupported()))) return tapeModel(config);
-  return { ...fusedGpt2(config as Gpt2Config, { workers: workers || undefined }), config };
+  if (engine === 'tape' || (engine === 'auto' && (!familyOf(config).fused || onGpu || !fusedSupported())))
+    return tapeModel(config);
+  return fusedModel(config, { workers: workers || undefined });
 }
 
 /** {@link languageModel} of a GPT-2. */

@@ -15,7 +15,9 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const { parameterLayout } = createRequire(import.meta.url)('../../dist/model/fused/layout.js');
+const require = createRequire(import.meta.url);
+const { parameterLayout } = require('../../dist/model/fused/layout.js');
+const { gpt2Shapes } = require('../../dist/model/families/gpt2.js');
 
 const options = {
   rounds: { type: 'string', default: '9' },
@@ -45,7 +47,7 @@ function problem(config, folder) {
   let seed = 1;
   const uniform = () => (seed = (Math.imul(seed, 1103515245) + 12345) & 0x7fffffff) / 2 ** 31; // random enough for a benchmark
   const normal = () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform());
-  const layout = parameterLayout(config);
+  const layout = parameterLayout(gpt2Shapes(config));
   const values = (center) => {
     const flat = new Float32Array(layout.length);
     for (const { name, offset, size } of layout.slots) {

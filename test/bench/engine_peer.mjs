@@ -13,6 +13,7 @@ const dpg = require('../../dist/index.js');
 const { startBackend } = require('../../dist/tensor/backend.js');
 const { adamw } = require('../../dist/learn/optimizer.js');
 const { gpt2 } = require('../../dist/model/engine.js');
+const { gpt2Shapes } = require('../../dist/model/families/gpt2.js');
 const { parameterLayout } = require('../../dist/model/fused/layout.js');
 const { readParams } = require('../../dist/model/fused/parameters.js');
 
@@ -20,7 +21,7 @@ const [folder, results, engine, workers] = process.argv.slice(2);
 await startBackend();
 const file = (name) => new Uint8Array(readFileSync(path.join(folder, name))).buffer;
 const { size, length, steps, slots, ...config } = JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8'));
-const layout = parameterLayout(config);
+const layout = parameterLayout(gpt2Shapes(config));
 const [params, tangent] = ['params', 'tangent'].map((name) => readParams(layout, new Float32Array(file(`${name}.f32`))));
 const ids = new Int32Array(file('ids.i32'));
 const model = gpt2(config, { engine, workers: Number(workers) });
@@ -88,8 +89,8 @@ async function heap() {
     made.push(new Memory(descriptor));
     return made[made.length - 1];
   };
-  const { fusedGpt2 } = require('../../dist/model/fused/index.js');
-  tf.dispose((await fusedGpt2(config, { workers: 0 }).hessianVectorProduct(params, batch, tangent)).product);
+  const { fusedModel } = require('../../dist/model/fused/index.js');
+  tf.dispose((await fusedModel(config, { workers: 0 }).hessianVectorProduct(params, batch, tangent)).product);
   return own + Number(workers) * made.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
 }
 

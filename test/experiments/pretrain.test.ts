@@ -2,7 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { meanLoss, pretrain } from '../../src/experiments/pretrain';
 import { padExamples } from '../../src/model/batch';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import type { LanguageModel, TokenBatch } from '../../src/model/types';
 import { disposeParams, mapParams, type Params } from '../../src/tensor/params';
 import { randomStream, type RandomStream } from '../../src/tensor/random';
@@ -14,7 +14,7 @@ let model: LanguageModel;
 beforeAll(async () => {
   await useBackend('cpu');
   params = tinyParams(1, 1);
-  model = fusedGpt2(TINY, { workers: 0 });
+  model = fusedModel(TINY, { workers: 0 });
 });
 
 /** Cycles through 0 … 9 from anywhere: the next token follows from the last. */

@@ -9,7 +9,7 @@ import { startTraining, train } from '../../src/dpg/train';
 import { padExamples } from '../../src/model/batch';
 import { disposeParams } from '../../src/tensor/params';
 import { gpt2LogProbs, type NamedValues } from '../oracles/gpt2Float64';
-import { llamaLogProbs } from '../oracles/llamaFloat64';
+import { decoderLogProbs } from '../oracles/decoderFloat64';
 import { useBackend } from '../support/backend';
 import { GPT2_FOLDER, LLAMA_FOLDER, writeGpt2Folder, writeLlamaFolder, type Weights } from '../support/pretrainedFolders';
 
@@ -40,7 +40,7 @@ describe.each([
     const ids = tokenizer.encode(TEXT);
     const batch = padExamples([ids.slice(0, 24), ids.slice(10, 40)], 30, config.vocab_size);
     const values = oracleValues(weights[name], embedding);
-    const expected = name === 'gpt2' ? gpt2LogProbs(values, GPT2_FOLDER, batch) : llamaLogProbs(values, LLAMA_FOLDER, batch);
+    const expected = name === 'gpt2' ? gpt2LogProbs(values, GPT2_FOLDER, batch) : decoderLogProbs(values, LLAMA_FOLDER, batch);
     const actual = await model.logProbs(params, batch);
     expect(actual).toBeAllClose(expected.chosen.map((x, i) => x * batch.mask[i]), { atol: 1e-3, rtol: 1e-4 }); // prettier-ignore
     expect(params['lm_head.weight'].dataSync()).toEqual(params[embedding].dataSync());

@@ -4,7 +4,7 @@ import { batchesOf, fineTune } from '../../src/learn/fineTune';
 import { metagradient } from '../../src/learn/metagradient';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import { padExamples } from '../../src/model/batch';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { tapeGpt2 } from '../../src/model/tape/tape';
 import type { LanguageModel } from '../../src/model/types';
 import { negativeNorm } from '../../src/objective/norm';
@@ -27,7 +27,7 @@ let model: LanguageModel;
 beforeAll(async () => {
   await useBackend('cpu');
   params = tinyParams(1);
-  model = fusedGpt2(TINY, { workers: 0 });
+  model = fusedModel(TINY, { workers: 0 });
 });
 afterAll(() => disposeParams(params));
 

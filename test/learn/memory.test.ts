@@ -3,10 +3,10 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { metagradient } from '../../src/learn/metagradient';
 import { adamw } from '../../src/learn/optimizer';
-import { fusedGpt2 } from '../../src/model/fused';
-import { hessianVectorProduct } from '../../src/model/fused/gpt2';
+import { fusedModel } from '../../src/model/fused';
+import { hessianVectorProduct } from '../../src/model/fused/model';
 import { workspace } from '../../src/model/fused/workspace';
-import { initializeGpt2 } from '../../src/model/families/gpt2';
+import { gpt2, initializeGpt2 } from '../../src/model/families/gpt2';
 import type { LanguageModel } from '../../src/model/types';
 import { disposeParams } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';
@@ -15,7 +15,7 @@ import { useBackend } from '../support/backend';
 beforeAll(() => useBackend('cpu'));
 
 const config = { vocab_size: 8, n_positions: 2, n_embd: 4, n_layer: 1, n_head: 1, layer_norm_epsilon: 1e-5 };
-const model = fusedGpt2(config, { workers: 0 });
+const model = fusedModel(config, { workers: 0 });
 afterAll(() => model.dispose());
 
 /** Most tensors alive during a metagradient of T steps, in trees of the parameters' size. */
@@ -51,7 +51,8 @@ it('grows with √T', async () => {
 });
 
 it('takes no more than 40 MB of WebAssembly memory for a Hessian-vector product of the small model', () => {
-  const w = workspace({ vocab_size: 512, n_positions: 32, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 });
+  const small = { vocab_size: 512, n_positions: 32, n_embd: 64, n_layer: 2, n_head: 4, layer_norm_epsilon: 1e-5 };
+  const w = workspace(gpt2.fused!(small));
   const [size, length] = [128, 32];
   const batch = { ids: new Int32Array(size * (length + 1)), mask: new Float32Array(size * length).fill(1), size, length };
   hessianVectorProduct(w, batch, size);

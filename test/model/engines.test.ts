@@ -3,7 +3,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCase } from '../../src/experiments/metagradientSpec';
 import { padExamples } from '../../src/model/batch';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { initializeGpt2 } from '../../src/model/families/gpt2';
 import { tapeGpt2 } from '../../src/model/tape/tape';
 import type { LanguageModel, PolicyTerms } from '../../src/model/types';
@@ -35,7 +35,7 @@ beforeAll(async () => {
   const wider = (seed: number, factor: number): Params =>
     mapParams((name, x) => tf.mul(x, name.includes('ln_') ? 1 : factor), initializeGpt2(config, randomStream(seed, 'init')));
   [params, tangent] = [wider(1, 8), wider(2, 1)];
-  [tape, fused] = [tapeGpt2(config), fusedGpt2(config, { workers: 2 })];
+  [tape, fused] = [tapeGpt2(config), fusedModel(config, { workers: 2 })];
 });
 afterAll(() => fused.dispose());
 
@@ -176,7 +176,7 @@ it('the tape lets the event loop turn at every microbatch and token, so that Ctr
 describe.each(referenceCases)('fused metagradient, $spec.name', ({ spec, expected }) => {
   it('equals unrolled float64 autograd in value and scale', async () => {
     const reference = referenceModel();
-    const model = fusedGpt2(reference.config, { workers: 2 });
+    const model = fusedModel(reference.config, { workers: 2 });
     const { phi, tau } = await runCase(spec, model, reference.params);
     model.dispose();
     expect(phi).toBeCloseTo(expected.phi, 4);

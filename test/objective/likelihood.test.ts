@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { evaluationBatch, evaluationIds, likelihoodObjective } from '../../src/objective/likelihood';
 import { disposeParams, mapParams, type Params } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';
@@ -14,7 +14,7 @@ const config = { vocab_size: 5, n_positions: 5, n_embd: 4, n_layer: 1, n_head: 1
 const random = randomStream(1, 'likelihood');
 const values = randomValues(config, random, 0.5);
 const evaluation = randomBatch(config, random, 3, 5);
-const objective = likelihoodObjective(fusedGpt2(config, { workers: 0 }), evaluation);
+const objective = likelihoodObjective(fusedModel(config, { workers: 0 }), evaluation);
 let params: Params;
 beforeAll(async () => {
   await useBackend('cpu');
@@ -49,7 +49,7 @@ describe('the likelihood of an evaluation set', () => {
 
 describe('Φ per token', () => {
   it('is minus the mean over all predicted tokens, with its derivative', async () => {
-    const model = fusedGpt2(config, { workers: 0 });
+    const model = fusedModel(config, { workers: 0 });
     const { mask } = evaluation;
     const tokens = mask.reduce((a, b) => a + b);
     expect(tokens).toBeLessThan(mask.length); // some padding, else the two are the same
@@ -67,7 +67,7 @@ describe('Φ per token', () => {
 
 describe('an evaluation set of texts', () => {
   const tokenizer = characterTokenizer('abc');
-  const model = fusedGpt2({ ...config, vocab_size: tokenizer.vocabSize }, { workers: 0 });
+  const model = fusedModel({ ...config, vocab_size: tokenizer.vocabSize }, { workers: 0 });
 
   it('is a batch of their tokens, ended or not', () => {
     const [a, b, c] = tokenizer.encode('abc');

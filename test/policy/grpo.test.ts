@@ -1,7 +1,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { adamw, disposeState, sgd, type Optimizer, type TrainingState } from '../../src/learn/optimizer';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import type { LanguageModel, TokenBatch } from '../../src/model/types';
 import { grpoUpdate, type GrpoOptions, type GrpoUpdate } from '../../src/policy/grpo';
 import { policyBatch, rollout, type Rollouts } from '../../src/policy/rollouts';
@@ -24,7 +24,7 @@ let advantages: Float32Array;
 beforeAll(async () => {
   await useBackend('cpu');
   params = tinyParams(1);
-  model = fusedGpt2(TINY, { workers: 0 });
+  model = fusedModel(TINY, { workers: 0 });
   const prompts = tinyPrompts(SIZE / GROUP, 3, randomStream(1, 'prompts'));
   const random = randomStream(1, 'sampling');
   rollouts = await rollout({ model, params, prompts, group: GROUP, maxNewTokens: WIDTH, temperature: 1, endOfText: END, random });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import type { LanguageModel } from '../../src/model/types';
 import { atResponses, policyBatch, responsesOf, rollout, type RolloutOptions, type Rollouts } from '../../src/policy/rollouts';
 import { disposeParams, type Params } from '../../src/tensor/params';
@@ -20,7 +20,7 @@ const options = (more: Partial<RolloutOptions> = {}): RolloutOptions => ({
 beforeAll(async () => {
   await useBackend('cpu');
   params = tinyParams(1);
-  model = fusedGpt2(TINY, { workers: 0 });
+  model = fusedModel(TINY, { workers: 0 });
   rollouts = await rollout(options());
 });
 afterAll(() => disposeParams(params));

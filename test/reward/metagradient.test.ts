@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { metagradient } from '../../src/learn/metagradient';
 import { adamw } from '../../src/learn/optimizer';
 import { padExamples } from '../../src/model/batch';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { likelihoodObjective } from '../../src/objective/likelihood';
 import { dataSets, metagradientReward, type InnerTraining } from '../../src/reward/metagradient';
 import { disposeParams } from '../../src/tensor/params';
@@ -21,7 +21,7 @@ const responses = Array.from({ length: PROMPTS * GROUP }, (_, i) => {
 let inner: InnerTraining;
 beforeAll(async () => {
   await useBackend('cpu');
-  const model = fusedGpt2(TINY, { workers: 0 });
+  const model = fusedModel(TINY, { workers: 0 });
   const objective = likelihoodObjective(model, padExamples([[1, 2, 3, 4, 5]], LENGTH, TINY.vocab_size));
   const optimizer = adamw({ learningRate: 0.01, epsRoot: 1e-4 });
   inner = { model, params: tinyParams(2), optimizer, objective, innerSteps: 1, sequenceLength: LENGTH };

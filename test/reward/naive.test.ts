@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { fineTune } from '../../src/learn/fineTune';
 import { valueAndGradient } from '../../src/learn/objective';
 import { sgd } from '../../src/learn/optimizer';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { negativeNorm } from '../../src/objective/norm';
 import { dataSets, type InnerTraining } from '../../src/reward/metagradient';
 import { naiveReward } from '../../src/reward/naive';
@@ -18,7 +18,7 @@ const responses = Array.from({ length: PROMPTS * GROUP }, () => Array.from({ len
 let inner: InnerTraining;
 beforeAll(async () => {
   await useBackend('cpu');
-  const model = fusedGpt2(TINY, { workers: 0 });
+  const model = fusedModel(TINY, { workers: 0 });
   const optimizer = sgd({ learningRate: 0.1 });
   inner = { model, params: tinyParams(2), optimizer, objective: negativeNorm, innerSteps: 2, sequenceLength: 3 };
 });

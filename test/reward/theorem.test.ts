@@ -5,7 +5,7 @@
 import { beforeAll, expect, it } from 'vitest';
 import { adamw } from '../../src/learn/optimizer';
 import { padExamples } from '../../src/model/batch';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { likelihoodObjective } from '../../src/objective/likelihood';
 import { metagradientReward } from '../../src/reward/metagradient';
 import { disposeParams } from '../../src/tensor/params';
@@ -48,7 +48,7 @@ function moments(vectors: readonly { p: number; x: number[] }[]): { mean: number
 beforeAll(() => useBackend('cpu'));
 
 it('metagradient rewards give the true policy gradient at a fraction of the naive estimator’s variance', async () => {
-  const model = fusedGpt2(TINY, { workers: 0 });
+  const model = fusedModel(TINY, { workers: 0 });
   const objective = likelihoodObjective(model, padExamples([[1, 2, 3, 2, 7]], 4, TINY.vocab_size));
   const optimizer = adamw({ learningRate: 0.01, epsRoot: 1e-3 });
   const reward = metagradientReward({ model, params: tinyParams(2), optimizer, objective, innerSteps: 1, sequenceLength: 2 });

@@ -34,6 +34,8 @@ export function kernelMemory(relaxed?: boolean) {
     },
     /** One 32-bit pattern at a place: numbers in JavaScript do not keep the bits of a NaN. */
     putBits: (at: Pointer, bits: number): void => void integersAt(memory, at, 1).fill(bits),
+    write: (at: Pointer, values: Float32Array | Int32Array): void =>
+      void (values instanceof Float32Array ? floatsAt : integersAt)(memory, at, values.length).set(values),
     read: (at: Pointer, count: number): Float32Array => floatsAt(memory, at, count).slice(),
     readIntegers: (at: Pointer, count: number): Int32Array => integersAt(memory, at, count).slice(),
   };

@@ -2,7 +2,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { parseConfig, type ConfigInput } from '../../src/dpg/config';
 import type { Experiment } from '../../src/dpg/experiment';
-import { fusedGpt2 } from '../../src/model/fused';
+import { fusedModel } from '../../src/model/fused';
 import { initializeGpt2 } from '../../src/model/families/gpt2';
 import type { Gpt2Config } from '../../src/model/types';
 import { patternObjective, readPattern } from '../../src/objective/pattern';
@@ -42,7 +42,7 @@ const PATTERN = [
 export function tinyExperiment(input: ConfigInput = {}): Experiment {
   const defaults = { steps: 4, prompts: 6, rollouts: 4, promptLength: 3, maxNewTokens: 5, minibatch: 8, heldOutExamples: 12 };
   const config = parseConfig(input, { ...defaults, strength: 500, epsRoot: 1e-3, learningRate: 1e-2 });
-  const model = fusedGpt2(TINY, { workers: 0 });
+  const model = fusedModel(TINY, { workers: 0 });
   const [generator, target] = [1, 2].map((seed) => ({ model, params: tinyParams(seed), tokenizer }));
   const { strength } = config;
   return {

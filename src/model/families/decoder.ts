@@ -7,7 +7,8 @@ import { z } from 'zod';
 import { embed, project, rmsNorm, silu } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import { positive, requireDivides, size, type Family, type ModelShape } from './family';
-import { ropeKeys, ropeOf, ropeToJson, rotaryTables, rotate, type Rope, type RotaryTables } from './rotary';
+import type { Layers } from './layers';
+import { ropeKeys, ropeOf, ropeToJson, rotaryFrequencies, rotaryTables, rotate, type Rope, type RotaryTables } from './rotary';
 import { attend, fillParams, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
 
 /** Beside the common sizes, the key names of these families' `config.json`. */
@@ -152,10 +153,32 @@ function feedForward(x: tf.Tensor2D, layer: Layer): tf.Tensor2D {
   return linear(gated as tf.Tensor2D, 'mlp.down_proj', layer);
 }
 
+const decoderLayers = (config: DecoderConfig, traits: Traits): Layers => ({
+  ...config,
+  shapes: decoderShapes(config, traits),
+  keyHeads: config.num_key_value_heads,
+  headWidth: config.head_dim,
+  inner: config.intermediate_size,
+  norm: { centre: false, epsilon: config.rms_norm_eps },
+  activation: 'swiglu',
+  transposed: true,
+  rotary: rotaryFrequencies(config),
+  tokens: 'model.embed_tokens.weight',
+  blocks: 'model.layers',
+  norm1: 'input_layernorm',
+  qkv: ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'],
+  ...(traits.headNorms && { headNorms: ['self_attn.q_norm', 'self_attn.k_norm'] }),
+  projection: 'self_attn.o_proj',
+  norm2: 'post_attention_layernorm',
+  expand: ['mlp.gate_proj', 'mlp.up_proj'],
+  contract: 'mlp.down_proj',
+  normF: 'model.norm',
+});
+
 /** What a family with these traits is, but for its name and its keys. */
 export const decoder = <C extends DecoderConfig>(
   traitsOf: (config: C) => Traits,
-): Pick<Family<C>, 'shapes' | 'names' | 'initialize' | 'hidden'> => ({
+): Pick<Family<C>, 'shapes' | 'names' | 'initialize' | 'hidden' | 'fused'> => ({
   shapes: (config) => decoderShapes(config, traitsOf(config)),
   names: {
     prefix: 'model.',
@@ -179,4 +202,5 @@ export const decoder = <C extends DecoderConfig>(
     }
     return norm(x, 'norm');
   },
+  fused: (config) => decoderLayers(config, traitsOf(config)),
 });

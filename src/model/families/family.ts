@@ -6,6 +6,7 @@ import type * as tf from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
+import type { Layers } from './layers';
 import type { KvCache, Shapes } from './transformer';
 
 /** The sizes every model has, under GPT-2's names for them in a Hugging Face `config.json`. */
@@ -58,8 +59,11 @@ export interface Family<C extends ModelShape> {
    * @param cache - keys and values of earlier positions (sampling only); replaced by those including `ids`
    */
   hidden(params: Params, config: C, ids: Int32Array, batch: number, cache?: KvCache): tf.Tensor2D;
-  /** Whether the fused engine computes it. */
-  readonly fused?: boolean;
+  /**
+   * What the fused engine composes it of; without it the tape computes it.
+   * @throws RangeError for sizes that do not fit each other
+   */
+  fused?(this: void, config: C): Layers;
 }
 
 /** Keys of a `config.json`. */

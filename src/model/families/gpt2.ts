@@ -9,6 +9,7 @@ import { embed, gelu, layerNorm, linear } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
 import { parseKeys, positive, requireDivides, size, type Family, type ModelShape, type ParsedConfig } from './family';
+import type { Layers } from './layers';
 import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
 
 /** A GPT-2. */
@@ -129,6 +130,31 @@ export function gpt2Hidden(params: Params, config: Gpt2Config, ids: Int32Array, 
 export const gpt2Logits = (params: Params, config: Gpt2Config, ids: Int32Array, batch: number): tf.Tensor2D =>
   lmHead(params, gpt2Hidden(params, config, ids, batch));
 
+function gpt2Layers(config: Gpt2Config): Layers {
+  const { n_embd, n_head, layer_norm_epsilon: epsilon } = config;
+  requireDivides(['n_head', n_head], ['n_embd', n_embd]);
+  return {
+    ...config,
+    shapes: gpt2Shapes(config),
+    keyHeads: n_head,
+    headWidth: n_embd / n_head,
+    inner: 4 * n_embd,
+    norm: { centre: true, epsilon },
+    activation: 'gelu',
+    transposed: false,
+    tokens: 'transformer.wte.weight',
+    positions: 'transformer.wpe.weight',
+    blocks: 'transformer.h',
+    norm1: 'ln_1',
+    qkv: ['attn.c_attn'],
+    projection: 'attn.c_proj',
+    norm2: 'ln_2',
+    expand: ['mlp.c_fc'],
+    contract: 'mlp.c_proj',
+    normF: 'transformer.ln_f',
+  };
+}
+
 export const gpt2: Family<Gpt2Config> = {
   title: 'GPT-2',
   parse,
@@ -141,5 +167,5 @@ export const gpt2: Family<Gpt2Config> = {
   },
   initialize: initializeGpt2,
   hidden: gpt2Hidden,
-  fused: true,
+  fused: gpt2Layers,
 };

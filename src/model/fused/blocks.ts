@@ -3,13 +3,16 @@
  * the last attention nothing is computed for them.
  */
 import type { Arena, Pointer } from '../../tensor/kernels/kernels';
-import { attentionForward, type AttentionActivations } from './attention';
+import type { Layers } from '../families/layers';
+import { attentionColumns, attentionForward, type AttentionActivations } from './attention';
 import {
   blockActivations,
+  innerCotangents,
   mixBackward,
   mixForward,
   mixTangent,
   mixTangentBackward,
+  outColumns,
   positionwiseBackward,
   positionwiseForward,
   positionwiseTangent,
@@ -18,6 +21,7 @@ import {
   type BlockCotangents,
   type Stream,
 } from './block';
+import { both, part, type Dual } from './dual';
 import type { BlockParameters } from './layout';
 import type { Microbatch } from './microbatch';
 
@@ -36,20 +40,18 @@ export interface StackActivations {
   readonly chosen: Stream;
 }
 
+const stream = (a: Arena, layers: Layers, rows: number): Stream => ({
+  h: a.floats(rows * layers.n_embd),
+  out: a.floats(rows * outColumns(layers)),
+});
+
 /** @param kept - the number of blocks, or 1 where no backward pass follows */
-export function stackActivations(
-  a: Arena,
-  examples: number,
-  length: number,
-  width: number,
-  heads: number,
-  kept: number,
-): StackActivations {
-  const stream = () => a.floats(examples * length * width);
+export function stackActivations(a: Arena, layers: Layers, examples: number, length: number, kept: number): StackActivations {
+  const rows = examples * length;
   return {
-    h: stream(),
-    blocks: Array.from({ length: kept }, () => blockActivations(a, examples, length, width, heads)),
-    chosen: { h: stream(), out: stream() },
+    h: a.floats(rows * layers.n_embd),
+    blocks: Array.from({ length: kept }, () => blockActivations(a, layers, examples, length)),
+    chosen: stream(a, layers, rows),
   };
 }
 
@@ -59,29 +61,35 @@ export interface StackCotangents {
   readonly chosen: BlockCotangents;
 }
 
-export function stackCotangents(a: Arena, rows: number, width: number): StackCotangents {
-  const stream = (): Stream => ({ h: a.floats(rows * width), out: a.floats(rows * width) });
-  const wide = a.floats(4 * rows * width);
-  return { all: { ...stream(), wide }, chosen: { ...stream(), wide } };
+export function stackCotangents(a: Arena, layers: Layers, rows: number): StackCotangents {
+  const inner = innerCotangents(a, layers, rows);
+  return { all: { ...stream(a, layers, rows), ...inner }, chosen: { ...stream(a, layers, rows), ...inner } };
 }
 
 const activationsOf = ({ blocks }: StackActivations, i: number): BlockActivations => blocks[i] ?? blocks[0];
 
+/** The stream of all rows in the midst of block i. */
+const streamOf = (a: StackActivations, i: number): Stream => ({ h: a.h, out: activationsOf(a, i).attention.out });
+
 /** The microbatch that the chosen rows are, for what treats every row by itself. */
 export const narrowed = (m: Microbatch, { rows }: ChosenRows): Microbatch => ({ ...m, rows });
 
+const columns = ({ layers }: Microbatch): Record<keyof Stream, number> => ({
+  h: layers.n_embd,
+  out: attentionColumns(layers).queries,
+});
+
 /** a.chosen ← the chosen rows of h and of the last attention's output. */
-function gather({ k, width }: Microbatch, c: ChosenRows, a: StackActivations): void {
-  const { attention } = a.blocks[a.blocks.length - 1];
-  k.gatherRows(c.rows, width, c.index, a.h, a.chosen.h);
-  k.gatherRows(c.rows, width, c.index, attention.out, a.chosen.out);
+function gather(m: Microbatch, c: ChosenRows, a: StackActivations): void {
+  const from = streamOf(a, a.blocks.length - 1);
+  for (const name of ['h', 'out'] as const) m.k.gatherRows(c.rows, columns(m)[name], c.index, from[name], a.chosen[name]);
 }
 
 /** d.all ← the chosen rows' cotangents, 0 elsewhere. */
-function scatter({ k, rows, width }: Microbatch, c: ChosenRows, d: StackCotangents): void {
+function scatter(m: Microbatch, c: ChosenRows, d: StackCotangents): void {
   for (const name of ['h', 'out'] as const) {
-    k.zero(rows * width, d.all[name]);
-    k.scatterRows(c.rows, width, c.index, d.chosen[name], d.all[name]);
+    m.k.zero(m.rows * columns(m)[name], d.all[name]);
+    m.k.scatterRows(c.rows, columns(m)[name], c.index, d.chosen[name], d.all[name]);
   }
 }
 
@@ -97,7 +105,7 @@ export function stackForward(
   p.forEach((block, i) => {
     const own = activationsOf(a, i);
     mixForward(m, block, own, a.h, (_, attention) => attend(m, attention, i));
-    if (i < last) positionwiseForward(m, block, own, { h: a.h, out: own.attention.out });
+    if (i < last) positionwiseForward(m, block, own, streamOf(a, i));
   });
   gather(m, c, a);
   positionwiseForward(narrowed(m, c), p[last], activationsOf(a, last), a.chosen);
@@ -108,64 +116,54 @@ export function stackBackward(
   m: Microbatch,
   p: readonly BlockParameters[],
   g: readonly BlockParameters[],
-  { h, blocks, chosen }: StackActivations,
+  a: StackActivations,
   c: ChosenRows,
   d: StackCotangents,
 ): void {
   const last = p.length - 1;
-  positionwiseBackward(narrowed(m, c), p[last], g[last], blocks[last], chosen, d.chosen);
+  positionwiseBackward(narrowed(m, c), p[last], g[last], a.blocks[last], a.chosen, d.chosen);
   scatter(m, c, d);
   for (let i = last; i >= 0; i--) {
-    if (i < last) positionwiseBackward(m, p[i], g[i], blocks[i], { h, out: blocks[i].attention.out }, d.all);
-    mixBackward(m, p[i], g[i], blocks[i], d.all);
+    if (i < last) positionwiseBackward(m, p[i], g[i], a.blocks[i], streamOf(a, i), d.all);
+    mixBackward(m, p[i], g[i], a.blocks[i], d.all);
   }
 }
 
 /** {@link stackForward} on dual numbers. */
-export function stackTangent(
-  m: Microbatch,
-  p: readonly BlockParameters[],
-  pDot: readonly BlockParameters[],
-  a: StackActivations,
-  aDot: StackActivations,
-  c: ChosenRows,
-): void {
-  const last = p.length - 1;
-  p.forEach((block, i) => {
-    const [own, ownDot] = [activationsOf(a, i), activationsOf(aDot, i)];
-    mixTangent(m, block, pDot[i], own, ownDot, a.h, aDot.h);
-    const streams = [own, ownDot, { h: a.h, out: own.attention.out }, { h: aDot.h, out: ownDot.attention.out }] as const;
-    if (i < last) positionwiseTangent(m, block, pDot[i], ...streams);
-  });
-  gather(m, c, a);
-  gather(m, c, aDot);
-  const own = [activationsOf(a, last), activationsOf(aDot, last)] as const;
-  positionwiseTangent(narrowed(m, c), p[last], pDot[last], ...own, a.chosen, aDot.chosen);
+export function stackTangent(m: Microbatch, p: Dual<readonly BlockParameters[]>, a: Dual<StackActivations>, c: ChosenRows): void {
+  const last = p.value.length - 1;
+  for (let i = 0; i <= last; i++) {
+    const [block, own] = [both(p, (blocks) => blocks[i]), both(a, (of) => activationsOf(of, i))];
+    mixTangent(m, block, own, part(a, 'h'));
+    const entering = both(a, (of) => streamOf(of, i));
+    if (i < last) positionwiseTangent(m, block, own, entering);
+  }
+  gather(m, c, a.value);
+  gather(m, c, a.dot);
+  const [block, own] = [both(p, (blocks) => blocks[last]), both(a, (of) => activationsOf(of, last))];
+  const chosen = part(a, 'chosen');
+  positionwiseTangent(narrowed(m, c), block, own, chosen);
 }
 
 /** {@link stackBackward} on dual numbers; adds to the tangent gradients `gDot`. */
 export function stackTangentBackward(
   m: Microbatch,
-  p: readonly BlockParameters[],
-  pDot: readonly BlockParameters[],
+  p: Dual<readonly BlockParameters[]>,
   gDot: readonly BlockParameters[],
-  a: StackActivations,
-  aDot: StackActivations,
+  a: Dual<StackActivations>,
   c: ChosenRows,
-  d: StackCotangents,
-  dDot: StackCotangents,
+  d: Dual<StackCotangents>,
 ): void {
-  const last = p.length - 1;
-  const block = (i: number) => [p[i], pDot[i], gDot[i], a.blocks[i], aDot.blocks[i]] as const;
-  positionwiseTangentBackward(narrowed(m, c), ...block(last), a.chosen, aDot.chosen, d.chosen, dDot.chosen);
-  scatter(m, c, d);
-  scatter(m, c, dDot);
+  const last = p.value.length - 1;
+  const block = (i: number) => [both(p, (blocks) => blocks[i]), gDot[i], both(a, (of) => of.blocks[i])] as const;
+  const [chosen, all] = [part(d, 'chosen'), part(d, 'all')];
+  const entering = part(a, 'chosen');
+  positionwiseTangentBackward(narrowed(m, c), ...block(last), entering, chosen);
+  scatter(m, c, d.value);
+  scatter(m, c, d.dot);
   for (let i = last; i >= 0; i--) {
-    const streams = [
-      { h: a.h, out: a.blocks[i].attention.out },
-      { h: aDot.h, out: aDot.blocks[i].attention.out },
-    ] as const;
-    if (i < last) positionwiseTangentBackward(m, ...block(i), ...streams, d.all, dDot.all);
-    mixTangentBackward(m, ...block(i), d.all, dDot.all);
+    const streams = both(a, (of) => streamOf(of, i));
+    if (i < last) positionwiseTangentBackward(m, ...block(i), streams, all);
+    mixTangentBackward(m, ...block(i), all);
   }
 }

@@ -3,6 +3,7 @@
  * for a bounded number of rows at a time, so a vocabulary of 50,257 costs no more memory than one of 512.
  */
 import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
+import type { Dual } from './dual';
 
 /** Rows x [rows, width] before an LM head [vocab, width], and room for some rows of logits. */
 export interface LossRows {
@@ -78,11 +79,11 @@ export function crossEntropyBackward(s: LossRows, head: Pointer, dHead: Pointer,
   }
 }
 
-/** values = directional derivative of every row's cross-entropy along (headDot, xDot); xDot is zero where the pointer is 0. */
-export function crossEntropyTangent(s: LossRows, head: Pointer, headDot: Pointer, x: Pointer, xDot: Pointer): void {
+/** values = directional derivative of every row's cross-entropy along (head.dot, x.dot); x.dot is zero where the pointer is 0. */
+export function crossEntropyTangent(s: LossRows, head: Dual<Pointer>, x: Dual<Pointer>): void {
   const { at, dot } = s.logits;
   for (const c of chunks(s)) {
-    projectTangent(c, s.logits, head, headDot, x, xDot);
+    projectTangent(c, s.logits, head, x);
     s.k.crossEntropyTangent(c.rows, s.vocab, at, dot, c.part(s.targets), c.part(s.values));
   }
 }
@@ -90,30 +91,27 @@ export function crossEntropyTangent(s: LossRows, head: Pointer, headDot: Pointer
 /** The same, and (dx, dẋ), dHeadDot += … of Σ weight · cross-entropy. */
 export function crossEntropyTangentBackward(
   s: LossRows,
-  head: Pointer,
-  headDot: Pointer,
+  head: Dual<Pointer>,
   dHeadDot: Pointer,
-  x: Pointer,
-  xDot: Pointer,
-  dx: Pointer,
-  dxDot: Pointer,
+  x: Dual<Pointer>,
+  dx: Dual<Pointer>,
 ): void {
   const { at, dot } = s.logits;
   for (const c of chunks(s)) {
-    projectTangent(c, s.logits, head, headDot, x, xDot);
+    projectTangent(c, s.logits, head, x);
     s.k.crossEntropyTangentBackward(c.rows, s.vocab, at, dot, c.part(s.targets), c.part(s.weights), c.part(s.values));
-    c.addOuter(dot, x, dHeadDot);
-    c.addOuter(at, xDot, dHeadDot);
-    c.pullBack(at, head, dx);
-    c.pullBack(dot, head, dxDot);
-    c.pullBack(at, headDot, dxDot, true);
+    c.addOuter(dot, x.value, dHeadDot);
+    c.addOuter(at, x.dot, dHeadDot);
+    c.pullBack(at, head.value, dx.value);
+    c.pullBack(dot, head.value, dx.dot);
+    c.pullBack(at, head.dot, dx.dot, true);
   }
 }
 
-function projectTangent(c: Chunk, { at, dot }: LogitBuffer, head: Pointer, headDot: Pointer, x: Pointer, xDot: Pointer): void {
-  c.project(x, head, at);
-  c.project(x, headDot, dot);
-  if (xDot) c.project(xDot, head, dot, true);
+function projectTangent(c: Chunk, { at, dot }: LogitBuffer, head: Dual<Pointer>, x: Dual<Pointer>): void {
+  c.project(x.value, head.value, at);
+  c.project(x.value, head.dot, dot);
+  if (x.dot) c.project(x.dot, head.value, dot, true);
 }
 
 /** Per-row inputs and results of the policy surrogate beside {@link LossRows}, all [rows]. */

@@ -1,51 +1,32 @@
 /**
- * Token plus position embedding: h = wte[ids] + wpe. Linear in both tables, so every function is the same kernel on other
- * tables.
+ * Token plus position embedding: h = tokens[ids] + positions, the latter unless they are rotations. Linear in both tables, so every function is
+ * the same kernel on other tables.
  */
 import type { Pointer } from '../../tensor/kernels/kernels';
+import type { Dual } from './dual';
+import type { EmbeddingTables } from './layout';
+
 import type { Microbatch } from './microbatch';
 
-/** The two tables, their gradients or their tangents. */
-export interface EmbeddingTables {
-  readonly wte: Pointer;
-  readonly wpe: Pointer;
-}
+type Sizes = Pick<Microbatch, 'k' | 'rows' | 'length' | 'first' | 'layers'>;
 
-/** h [rows, width] from ids [rows]; the first position is `first`. */
-export function embeddingForward(
-  { k, rows, length, width }: Microbatch,
-  p: EmbeddingTables,
-  ids: Pointer,
-  h: Pointer,
-  first = 0,
-): void {
-  k.embeddingForward(rows, length, first, width, p.wte, p.wpe, ids, h);
+/** h [rows, width] from ids [rows]. */
+export function embeddingForward(s: Sizes, p: EmbeddingTables, ids: Pointer, h: Pointer): void {
+  s.k.embeddingForward(s.rows, s.length, s.first, s.layers.n_embd, p.tokens, p.positions, ids, h);
 }
 
 /** Adds dh to the rows of the tables it came from. */
-export function embeddingBackward(
-  { k, rows, length, width }: Microbatch,
-  gradient: EmbeddingTables,
-  ids: Pointer,
-  dh: Pointer,
-): void {
-  k.embeddingBackward(rows, length, width, dh, ids, gradient.wte, gradient.wpe);
+export function embeddingBackward(s: Sizes, gradient: EmbeddingTables, ids: Pointer, dh: Pointer): void {
+  s.k.embeddingBackward(s.rows, s.length, s.layers.n_embd, dh, ids, gradient.tokens, gradient.positions);
 }
 
 /** (h, ḣ). */
-export function embeddingTangent(
-  m: Microbatch,
-  p: EmbeddingTables,
-  pDot: EmbeddingTables,
-  ids: Pointer,
-  h: Pointer,
-  hDot: Pointer,
-): void {
-  embeddingForward(m, p, ids, h);
-  embeddingForward(m, pDot, ids, hDot);
+export function embeddingTangent(s: Sizes, p: Dual<EmbeddingTables>, ids: Pointer, h: Dual<Pointer>): void {
+  embeddingForward(s, p.value, ids, h.value);
+  embeddingForward(s, p.dot, ids, h.dot);
 }
 
 /** The tables' tangent gradient from dḣ (dh has no part in it). */
-export function embeddingTangentBackward(m: Microbatch, gradientDot: EmbeddingTables, ids: Pointer, dhDot: Pointer): void {
-  embeddingBackward(m, gradientDot, ids, dhDot);
+export function embeddingTangentBackward(s: Sizes, gradientDot: EmbeddingTables, ids: Pointer, dhDot: Pointer): void {
+  embeddingBackward(s, gradientDot, ids, dhDot);
 }

@@ -1,76 +1,77 @@
-/** The last layer norm, on the rows that count; `loss` goes from the normalized rows y to their cotangents. */
+/** The last norm, on the rows that count; `loss` goes from the normalized rows y to their cotangents. */
 import type { Arena, Pointer } from '../../tensor/kernels/kernels';
-import {
-  layerNormActivations,
-  layerNormBackward,
-  layerNormForward,
-  layerNormTangent,
-  layerNormTangentBackward,
-  type LayerNormActivations,
-} from './layerNorm';
+import { part, type Dual } from './dual';
 import type { Affine } from './layout';
-import type { Microbatch } from './microbatch';
+import {
+  normActivations,
+  normBackward,
+  normForward,
+  normTangent,
+  normTangentBackward,
+  type NormActivations,
+  type NormSizes,
+} from './norm';
 
 export interface HeadActivations {
-  readonly norm: LayerNormActivations;
+  readonly norm: NormActivations;
   /** Cotangent of y, [rows, width]. */
   readonly dy: Pointer;
 }
 
 export const headActivations = (a: Arena, rows: number, width: number): HeadActivations => ({
-  norm: layerNormActivations(a, rows, width),
+  norm: normActivations(a, rows, width),
   dy: a.floats(rows * width),
 });
 
-export function headForward(m: Microbatch, p: Affine, a: HeadActivations, h: Pointer, loss: (y: Pointer) => void): void {
-  layerNormForward(m, p, h, a.norm);
+export function headForward(s: NormSizes, p: Affine, a: HeadActivations, h: Pointer, loss: (y: Pointer) => void): void {
+  normForward(s, p, h, a.norm);
   loss(a.norm.y);
+}
+
+/** A norm's gain, and where its gradient is added. */
+interface Trained<P> {
+  readonly p: P;
+  readonly g: Affine;
 }
 
 /** dh ← the cotangent of h; adds to the gradient `g`. */
 export function headBackward(
-  m: Microbatch,
-  p: Affine,
-  g: Affine,
+  s: NormSizes,
+  { p, g }: Trained<Affine>,
   a: HeadActivations,
   h: Pointer,
   dh: Pointer,
   loss: (y: Pointer, dy: Pointer) => void,
 ): void {
-  headForward(m, p, a, h, (y) => loss(y, a.dy));
-  m.k.zero(m.rows * m.width, dh);
-  layerNormBackward(m, p, g, a.norm, a.dy, dh);
+  headForward(s, p, a, h, (y) => loss(y, a.dy));
+  s.k.zero(s.rows * s.width, dh);
+  normBackward(s, p, g, a.norm, a.dy, dh);
 }
 
 export function headTangent(
-  m: Microbatch,
-  p: Affine,
-  pDot: Affine,
-  a: HeadActivations,
-  aDot: HeadActivations,
-  h: Pointer,
-  hDot: Pointer,
-  loss: (y: Pointer, yDot: Pointer) => void,
+  s: NormSizes,
+  p: Dual<Affine>,
+  a: Dual<HeadActivations>,
+  h: Dual<Pointer>,
+  loss: (y: Dual<Pointer>) => void,
 ): void {
-  layerNormTangent(m, p, pDot, h, hDot, a.norm, aDot.norm);
-  loss(a.norm.y, aDot.norm.y);
+  const norm = part(a, 'norm');
+  normTangent(s, p, h, norm);
+  loss(part(norm, 'y'));
 }
 
+/** {@link headBackward} on dual numbers; adds to the tangent gradient `g`. */
 export function headTangentBackward(
-  m: Microbatch,
-  p: Affine,
-  pDot: Affine,
-  gDot: Affine,
-  a: HeadActivations,
-  aDot: HeadActivations,
-  h: Pointer,
-  hDot: Pointer,
-  dh: Pointer,
-  dhDot: Pointer,
-  loss: (y: Pointer, yDot: Pointer, dy: Pointer, dyDot: Pointer) => void,
+  s: NormSizes,
+  { p, g }: Trained<Dual<Affine>>,
+  a: Dual<HeadActivations>,
+  h: Dual<Pointer>,
+  dh: Dual<Pointer>,
+  loss: (y: Dual<Pointer>, dy: Dual<Pointer>) => void,
 ): void {
-  headTangent(m, p, pDot, a, aDot, h, hDot, (y, yDot) => loss(y, yDot, a.dy, aDot.dy));
-  m.k.zero(m.rows * m.width, dh);
-  m.k.zero(m.rows * m.width, dhDot);
-  layerNormTangentBackward(m, p, pDot, gDot, a.norm, aDot.norm, a.dy, aDot.dy, dh, dhDot);
+  const dy = part(a, 'dy');
+  headTangent(s, p, a, h, (y) => loss(y, dy));
+  s.k.zero(s.rows * s.width, dh.value);
+  s.k.zero(s.rows * s.width, dh.dot);
+  normTangentBackward(s, p, g, part(a, 'norm'), dy, dh);
 }

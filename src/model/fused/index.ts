@@ -1,5 +1,5 @@
 /**
- * The fused engine: GPT-2's gradient and forward-over-reverse written by hand on SIMD kernels, shared out over worker
+ * The fused engine: gradient and forward-over-reverse written by hand on SIMD kernels, shared out over worker
  * threads.
  *
  * The main thread only orchestrates. Parameters, tangents and gradients lie in shared memory; every worker takes a
@@ -9,7 +9,8 @@
 import { availableParallelism } from 'node:os';
 import { relaxedSupported, simdSupported } from '../../tensor/kernels/wasm/kernels';
 import { checked } from '../checks';
-import type { Gpt2Config, LanguageModel } from '../types';
+import { familyOf, type ModelConfig } from '../families';
+import type { LanguageModel } from '../types';
 import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
 import { callingThread, workerThreads } from './pool';
 import { threadsSupported } from './support';
@@ -25,28 +26,30 @@ export interface FusedOptions {
 }
 
 /**
- * A GPT-2 on the fused engine. Calls made at the same time run one after the other; parameters must not be disposed before
+ * A model of a family whose layers the fused engine has. Calls made at the same time run one after the other; parameters must not be disposed before
  * their call has resolved.
  *
  * Memory: per worker three arrays of the parameters' size at most, 64 MiB of activations (more only where one example needs
  * more), 64 MiB of logits and 1 MiB of packed matrices; shared, two such arrays and one per worker.
  *
- * @throws RangeError if n_head does not divide n_embd
+ * @throws Error for a family whose layers it does not have
+ * @throws RangeError for sizes that do not fit each other
  * @throws Error where WebAssembly SIMD is missing
  */
-export function fusedGpt2(
-  config: Gpt2Config,
+export function fusedModel<C extends ModelConfig>(
+  config: C,
   { workers = Math.min(availableParallelism(), 8), relaxed = relaxedSupported() }: FusedOptions = {},
-): LanguageModel {
-  if (config.n_embd % config.n_head)
-    throw new RangeError(`n_head must divide n_embd (got ${config.n_head} and ${config.n_embd})`);
+): LanguageModel<C> {
+  const { fused, title } = familyOf(config);
+  if (!fused) throw new Error(`the fused engine has no layers for a ${title}; take the engine "tape" (or "auto")`);
+  const layers = fused(config);
   if (!simdSupported())
     throw new Error('the fused engine needs WebAssembly with SIMD, which is missing here; take the engine "tape"');
-  const settings = { config, options: { relaxed } };
+  const settings = { layers, options: { relaxed } };
   const threaded = workers > 0 && threadsSupported();
   const team = threaded ? workerThreads(workers, settings) : callingThread(settings);
   const threads = threaded ? `${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
-  const e = engine(config, team);
+  const e = engine(layers, team);
   const exclusively = queue();
   return checked({
     config,

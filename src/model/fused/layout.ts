@@ -1,9 +1,10 @@
 /**
- * Where each parameter of a GPT-2 lies in one flat array of floats, and as pointers once that array stands in a worker's memory.
+ * Where each parameter of a model lies in one flat array of floats, and as pointers once it stands in a memory.
  * Gradients and tangents have the same layout.
  */
 import type { Pointer } from '../../tensor/kernels/kernels';
-import type { Gpt2Config } from '../types';
+import type { Layers } from '../families/layers';
+import type { Shapes } from '../families/transformer';
 
 /** One tensor: its Hugging Face name, shape and first float. */
 export interface Slot {
@@ -20,79 +21,79 @@ export interface Layout {
   readonly length: number;
 }
 
-/** The layout of a GPT-2 with an untied LM head. */
-export function parameterLayout(config: Gpt2Config): Layout {
+/** The layout of tensors in the order of their shapes. */
+export function parameterLayout(shapes: Shapes): Layout {
   let offset = 0;
-  const slots: Slot[] = [];
-  const tensor = (name: string, ...shape: number[]) => {
-    const size = shape.reduce((a, b) => a * b);
-    slots.push({ name, shape, offset, size });
-    offset += Math.ceil(size / 16) * 16;
-  };
-  const affine = (name: string, shape: number[]) => {
-    tensor(`${name}.weight`, ...shape);
-    tensor(`${name}.bias`, shape[shape.length - 1]);
-  };
-  const d = config.n_embd;
-  tensor('transformer.wte.weight', config.vocab_size, d);
-  tensor('transformer.wpe.weight', config.n_positions, d);
-  for (let i = 0; i < config.n_layer; i++) {
-    const block = `transformer.h.${i}`;
-    affine(`${block}.ln_1`, [d]);
-    affine(`${block}.attn.c_attn`, [d, 3 * d]);
-    affine(`${block}.attn.c_proj`, [d, d]);
-    affine(`${block}.ln_2`, [d]);
-    affine(`${block}.mlp.c_fc`, [d, 4 * d]);
-    affine(`${block}.mlp.c_proj`, [4 * d, d]);
-  }
-  affine('transformer.ln_f', [d]);
-  tensor('lm_head.weight', config.vocab_size, d);
+  const slots = Object.entries(shapes).map(([name, shape]) => {
+    const slot = { name, shape, offset, size: shape.reduce((a, b) => a * b) };
+    offset += Math.ceil(slot.size / 16) * 16;
+    return slot;
+  });
   return { slots, length: offset };
 }
 
-/** Weight and bias of a linear layer or a layer norm. */
+/** Weight and bias of a norm or of a part of a linear layer; 0 for one without bias. */
 export interface Affine {
   readonly weight: Pointer;
   readonly bias: Pointer;
 }
 
+/** A linear layer of parts whose outputs stand side by side. */
+export type Linear = readonly Affine[];
+
+/** Norms of the heads of queries and of keys. */
+export interface HeadNorms {
+  readonly queries: Affine;
+  readonly keys: Affine;
+}
+
 /** One transformer block. */
 export interface BlockParameters {
   readonly norm1: Affine;
-  readonly qkv: Affine;
-  readonly projection: Affine;
+  readonly qkv: Linear;
+  readonly headNorms: HeadNorms | null;
+  readonly projection: Linear;
   readonly norm2: Affine;
-  readonly expand: Affine;
-  readonly contract: Affine;
+  readonly expand: Linear;
+  readonly contract: Linear;
 }
 
-/** A whole model (or its gradient, or its tangent) in a worker's memory. */
-export interface Gpt2Parameters {
-  readonly wte: Pointer;
-  readonly wpe: Pointer;
+/** The tables of the embedding; 0 for the positions where these are rotations. */
+export interface EmbeddingTables {
+  readonly tokens: Pointer;
+  readonly positions: Pointer;
+}
+
+/** A whole model (or its gradient, or its tangent) in a memory. */
+export interface ModelParameters extends EmbeddingTables {
   readonly blocks: readonly BlockParameters[];
   readonly normF: Affine;
   readonly head: Pointer;
 }
 
-/** The pointers of a model whose flat array begins at `base`. */
-export function parametersAt(config: Gpt2Config, layout: Layout, base: Pointer): Gpt2Parameters {
-  const offsets = new Map(layout.slots.map(({ name, offset }) => [name, base + 4 * offset]));
-  const at = (name: string) => offsets.get(name)!;
+/** The pointers of a model whose tensors lie where `place` says. */
+export function parametersAt(layers: Layers, layout: Layout, place: (slot: Slot) => Pointer): ModelParameters {
+  const places = new Map(layout.slots.map((slot) => [slot.name, place(slot)]));
+  const at = (name: string): Pointer => places.get(name) ?? 0;
   const affine = (name: string): Affine => ({ weight: at(`${name}.weight`), bias: at(`${name}.bias`) });
-  const block = (i: number): BlockParameters => ({
-    norm1: affine(`transformer.h.${i}.ln_1`),
-    qkv: affine(`transformer.h.${i}.attn.c_attn`),
-    projection: affine(`transformer.h.${i}.attn.c_proj`),
-    norm2: affine(`transformer.h.${i}.ln_2`),
-    expand: affine(`transformer.h.${i}.mlp.c_fc`),
-    contract: affine(`transformer.h.${i}.mlp.c_proj`),
-  });
+  const block = (i: number): BlockParameters => {
+    const own = (name: string): Affine => affine(`${layers.blocks}.${i}.${name}`);
+    const [queries, keys] = layers.headNorms?.map(own) ?? [];
+    return {
+      norm1: own(layers.norm1),
+      qkv: layers.qkv.map(own),
+      headNorms: queries && keys ? { queries, keys } : null,
+      projection: [own(layers.projection)],
+      norm2: own(layers.norm2),
+      expand: layers.expand.map(own),
+      contract: [own(layers.contract)],
+    };
+  };
   return {
-    wte: at('transformer.wte.weight'),
-    wpe: at('transformer.wpe.weight'),
-    blocks: Array.from({ length: config.n_layer }, (_, i) => block(i)),
-    normF: affine('transformer.ln_f'),
+    tokens: at(layers.tokens),
+    positions: layers.positions ? at(layers.positions) : 0,
+    blocks: Array.from({ length: layers.n_layer }, (_, i) => block(i)),
+    normF: affine(layers.normF),
     head: at('lm_head.weight'),
   };
 }

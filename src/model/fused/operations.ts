@@ -1,16 +1,8 @@
 /** The operations of a language model, shared out over a team: cut the batch, run the shares, put the results together. */
 import type { Params } from '../../tensor/params';
 import type { Prompts } from '../checks';
-import type {
-  Gpt2Config,
-  LossGradient,
-  LossTangent,
-  PolicyGradient,
-  PolicyTerms,
-  SampleOptions,
-  Samples,
-  TokenBatch,
-} from '../types';
+import type { LossGradient, LossTangent, PolicyGradient, PolicyTerms, SampleOptions, Samples, TokenBatch } from '../types';
+import type { Layers } from '../families/layers';
 import { parameterLayout } from './layout';
 import type { Team } from './pool';
 import { batchPart, ranges, rowsOf } from './shards';
@@ -18,15 +10,15 @@ import { sharedMemory, type SharedMemory } from './sharedMemory';
 
 /** A team with the memory it shares with the main thread. */
 export interface Engine {
-  readonly config: Gpt2Config;
+  readonly layers: Layers;
   readonly team: Team;
   readonly shared: SharedMemory;
 }
 
-export const engine = (config: Gpt2Config, team: Team): Engine => ({
-  config,
+export const engine = (layers: Layers, team: Team): Engine => ({
+  layers,
   team,
-  shared: sharedMemory(parameterLayout(config), team),
+  shared: sharedMemory(parameterLayout(layers.shapes), team),
 });
 
 /** One range of examples per worker, never more workers than examples. */

@@ -19,7 +19,7 @@ export function orderedTensors(layout: Layout, params: Params): tf.Tensor[] {
   const tensors = layout.slots.map((slot) => checked(params, slot));
   const known = new Set(layout.slots.map(({ name }) => name));
   const unknown = Object.keys(params).find((name) => !known.has(name));
-  if (unknown) throw new Error(`parameter ${unknown} does not belong to this GPT-2`);
+  if (unknown) throw new Error(`parameter ${unknown} does not belong to this model`);
   return tensors;
 }
 

@@ -2,12 +2,12 @@
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import type { Gpt2Config } from '../types';
+import type { Layers } from '../families/layers';
 import { performer, type Kind, type Work } from './tasks';
 import type { WorkspaceOptions } from './workspace';
 
 export interface WorkerSettings {
-  readonly config: Gpt2Config;
+  readonly layers: Layers;
   readonly options?: WorkspaceOptions;
 }
 
@@ -21,8 +21,8 @@ export interface Team {
 }
 
 /** The calling thread as a team of one: no threads, but it blocks for a task; between tasks the event loop turns. */
-export function callingThread({ config, options }: WorkerSettings): Team {
-  const perform = performer(config, options);
+export function callingThread({ layers, options }: WorkerSettings): Team {
+  const perform = performer(layers, options);
   return {
     size: 1,
     async run(kind, tasks) {

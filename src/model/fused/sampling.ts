@@ -5,13 +5,15 @@
 import { measureBytes, type Arena } from '../../tensor/kernels/kernels';
 import type { Prompts } from '../checks';
 import type { SampleOptions, Samples } from '../types';
-import { attentionForward, attentionWorkFloats } from './attention';
+import { attentionColumns, attentionForward } from './attention';
+import { rowNorm } from './block';
 import { stackActivations, stackForward } from './blocks';
 import { drawTokens, logitBuffer, type LossRows } from './crossEntropy';
 import { embeddingForward } from './embedding';
 import { headActivations, headForward } from './head';
 import type { Microbatch } from './microbatch';
-import { microbatch, type Workspace } from './workspace';
+import { rotaryTables } from './rotary';
+import { fillLayerRoom, layerRoom, microbatch, type Workspace } from './workspace';
 
 /** Samples after every prompt, at most as many rows at a time as the activation budget allows; filled when the memory has been read. */
 export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): Samples {
@@ -32,19 +34,24 @@ export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): 
   return samples;
 }
 
-function groupBuffers(a: Arena, { k, config }: Workspace, rows: number, length: number, maxNewTokens: number) {
-  const { n_embd: width, n_head: heads, n_layer } = config;
+function groupBuffers(a: Arena, w: Workspace, rows: number, length: number, maxNewTokens: number) {
+  const { layers } = w;
   const capacity = length + maxNewTokens - 1; // the last token is never fed back
+  const { keys } = attentionColumns(layers);
   return {
     capacity,
-    work: a.floats(Math.max(attentionWorkFloats(k, length, width, heads), capacity + 3)),
+    room: {
+      ...layerRoom(a, w, rows, length),
+      work: a.floats(Math.max(w.k.attentionWorkFloats(length, layers.headWidth), capacity + 3)),
+      rotary: rotaryTables(a, layers, capacity),
+    },
     ids: a.floats(rows * length),
-    stack: stackActivations(a, rows, length, width, heads, 1),
-    caches: Array.from({ length: n_layer }, () => ({
-      keys: a.floats(rows * capacity * width),
-      values: a.floats(rows * capacity * width),
+    stack: stackActivations(a, layers, rows, length, 1),
+    caches: Array.from({ length: layers.n_layer }, () => ({
+      keys: a.floats(rows * capacity * keys),
+      values: a.floats(rows * capacity * keys),
     })),
-    head: headActivations(a, rows, width),
+    head: headActivations(a, rows, layers.n_embd),
     index: a.floats(rows),
     drawn: a.floats(rows),
     drawnLogProbs: a.floats(rows),
@@ -59,9 +66,11 @@ function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, fro
   const { maxNewTokens, temperature, uniforms, endOfText } = options;
   const { length } = prompts;
   const b = groupBuffers(w.memory.arena, w, rows, length, maxNewTokens);
-  const logits = logitBuffer(w.memory.arena, rows, w.config.vocab_size, w.portions.logitBytes);
-  const { n_embd: width, vocab_size: vocab } = w.config;
-  const loss: LossRows = { ...{ k: w.k, rows, width, vocab, logits, weights: 0 }, targets: b.drawn, values: b.drawnLogProbs };
+  const logits = logitBuffer(w.memory.arena, rows, w.layers.vocab_size, w.portions.logitBytes);
+  const { n_embd: width, vocab_size: vocab } = w.layers;
+  const drawn = { targets: b.drawn, values: b.drawnLogProbs };
+  const loss: LossRows = { k: w.k, rows, width, vocab, logits, weights: 0, ...drawn };
+  fillLayerRoom(w, b.room, rows * length, b.capacity);
   const finished = new Uint8Array(rows);
   const perRow = (value: (row: number) => number) => Int32Array.from({ length: rows }, (_, i) => value(i));
 
@@ -70,7 +79,7 @@ function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, fro
     b.index,
     perRow((i) => (i + 1) * length - 1),
   ); // each prompt's last position
-  advance(w, microbatch(w, rows, length, b.work), b, b.ids, 0);
+  advance(w, microbatch(w, rows, length, b.room), b, b.ids);
   w.memory.write(
     b.index,
     perRow((i) => i),
@@ -81,26 +90,28 @@ function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, fro
     draw(w, b, loss, temperature);
     record(w, b, finished, samples, endOfText, (i) => (from + i) * maxNewTokens + t);
     if (t + 1 === maxNewTokens || finished.every((f) => f === 1)) return;
-    advance(w, microbatch(w, rows, 1, b.work), b, b.drawn, length + t);
+    advance(w, microbatch(w, rows, 1, b.room, length + t), b, b.drawn);
   }
 }
 
-/** Pushes `m.length` new positions, beginning at `first`, into the caches, and the one at `b.index` of every row through all blocks. */
-function advance(w: Workspace, m: Microbatch, b: GroupBuffers, ids: number, first: number): void {
+/** Pushes the new positions of `m` into the caches, and the one at `b.index` of every row through all blocks. */
+function advance(w: Workspace, m: Microbatch, b: GroupBuffers, ids: number): void {
   const p = w.region('parameters').pointers;
-  embeddingForward(m, p, ids, b.stack.h, first);
+  const { n_head: heads, keyHeads } = w.layers;
+  const { queries, keys: keyWidth } = attentionColumns(w.layers);
+  embeddingForward(m, p, ids, b.stack.h);
   stackForward(m, p.blocks, b.stack, { rows: m.examples, index: b.index }, (_, a, block) => {
     const { keys, values } = b.caches[block];
-    w.k.cacheKeysValues(m.examples, m.length, m.width, a.qkv, keys, values, b.capacity, first);
-    if (first === 0) attentionForward(m, a);
-    else w.k.attentionStep(m.examples, m.heads, m.width, a.qkv, keys, values, b.capacity, first + 1, a.out, b.work);
+    w.k.cacheKeysValues(m.examples, m.length, queries, keyWidth, a.qkv, keys, values, b.capacity, m.first);
+    if (m.first === 0) attentionForward(m, a);
+    else w.k.attentionStep(m.examples, heads, keyHeads, queries, a.qkv, keys, values, b.capacity, m.first + 1, a.out, m.work);
   });
 }
 
 /** Draws one token per row from its last position. */
 function draw(w: Workspace, b: GroupBuffers, loss: LossRows, temperature: number): void {
   const p = w.region('parameters').pointers;
-  headForward(microbatch(w, loss.rows, 1, b.work), p.normF, b.head, b.stack.chosen.h, (x) =>
+  headForward(rowNorm(microbatch(w, loss.rows, 1, b.room)), p.normF, b.head, b.stack.chosen.h, (x) =>
     drawTokens(loss, p.head, x, temperature, b.uniforms),
   );
 }

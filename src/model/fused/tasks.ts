@@ -1,6 +1,7 @@
 /** What the main thread asks of a worker: a share of the examples, with parameters and results in shared memory. */
 import type { Prompts } from '../checks';
-import type { Gpt2Config, SampleOptions, Samples, TokenBatch } from '../types';
+import type { Layers } from '../families/layers';
+import type { SampleOptions, Samples, TokenBatch } from '../types';
 import type { PolicyCoefficients } from './crossEntropy';
 import {
   gradient,
@@ -11,7 +12,7 @@ import {
   tokenTangents,
   type PolicyInputs,
   type PolicyValues,
-} from './gpt2';
+} from './model';
 import { sample } from './sampling';
 import { workspace, type CpuWorkspace, type WorkspaceOptions } from './workspace';
 
@@ -54,8 +55,8 @@ export type Kind = keyof Work;
 export type Performer = <K extends Kind>(kind: K, task: Work[K]['task']) => Work[K]['result'];
 
 /** A performer for one model. */
-export function performer(config: Gpt2Config, options?: WorkspaceOptions): Performer {
-  const w = workspace(config, options);
+export function performer(layers: Layers, options?: WorkspaceOptions): Performer {
+  const w = workspace(layers, options);
   let version = 0;
   const load = (params: SharedParameters): void => {
     if (params.version !== version) w.region('parameters').values().set(new Float32Array(params.values));

@@ -6,8 +6,8 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { performer, type Kind, type Work } from './tasks';
 import type { WorkerSettings } from './pool';
 
-const { config, options } = workerData as WorkerSettings;
-const perform = performer(config, options);
+const { layers, options } = workerData as WorkerSettings;
+const perform = performer(layers, options);
 
 parentPort!.on('message', ({ kind, task }: { kind: Kind; task: Work[Kind]['task'] }) => {
   parentPort!.postMessage(perform(kind, task));

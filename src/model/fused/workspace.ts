@@ -2,12 +2,14 @@
 import { measureBytes, type Arena, type KernelMemory, type Kernels, type Pointer } from '../../tensor/kernels/kernels';
 import { floatsAt, loadKernels, wasmMemory } from '../../tensor/kernels/wasm/kernels';
 import { inputsAndLabels, microbatches } from '../batch';
-import type { Gpt2Config, TokenBatch } from '../types';
-import { attentionWorkFloats } from './attention';
+import type { Layers } from '../families/layers';
+import type { TokenBatch } from '../types';
 import type { ChosenRows } from './blocks';
 import { logitBuffer, type LogitBuffer, type LossRows } from './crossEntropy';
-import { parameterLayout, parametersAt, type Gpt2Parameters, type Layout } from './layout';
+import { headRows, writeHeadRows } from './headNorm';
+import { parameterLayout, parametersAt, type Layout, type ModelParameters } from './layout';
 import type { Microbatch } from './microbatch';
+import { rotaryTables, writeRotaryTables } from './rotary';
 
 /** How much is computed at a time. */
 export interface Portions {
@@ -41,7 +43,7 @@ export interface WorkspaceOptions {
 
 /** Numbers of the parameters' layout in a memory. */
 export interface Region {
-  readonly pointers: Gpt2Parameters;
+  readonly pointers: ModelParameters;
   /** Sets all to 0. */
   clear(): void;
 }
@@ -52,7 +54,7 @@ export interface FlatRegion extends Region {
 }
 
 export interface Workspace {
-  readonly config: Gpt2Config;
+  readonly layers: Layers;
   readonly layout: Layout;
   readonly k: Kernels;
   readonly memory: KernelMemory;
@@ -67,31 +69,56 @@ export interface CpuWorkspace extends Workspace {
 
 /** A fresh memory with the kernels on it. */
 export function workspace(
-  config: Gpt2Config,
+  layers: Layers,
   { relaxed, activationBytes = CPU_PORTIONS.activationBytes }: WorkspaceOptions = {},
 ): CpuWorkspace {
   const bytes = new WebAssembly.Memory({ initial: 1, maximum: 65536 });
   const k = loadKernels(bytes, relaxed);
   const memory = wasmMemory(bytes);
   k.setScratch(memory.arena.floats(k.scratchBytes() / 4));
-  const layout = parameterLayout(config);
+  const layout = parameterLayout(layers.shapes);
   const regions = new Map<string, FlatRegion>();
   const region = (name: string): FlatRegion => {
     let found = regions.get(name);
     if (!found) {
       const base = memory.arena.floats(layout.length);
       const values = () => floatsAt(bytes, base, layout.length);
-      found = { pointers: parametersAt(config, layout, base), values, clear: () => void values().fill(0) };
+      found = {
+        pointers: parametersAt(layers, layout, ({ offset }) => base + 4 * offset),
+        values,
+        clear: () => void values().fill(0),
+      };
       regions.set(name, found);
     }
     return found;
   };
-  return { config, layout, k, memory, portions: { ...CPU_PORTIONS, activationBytes }, region };
+  return { layers, layout, k, memory, portions: { ...CPU_PORTIONS, activationBytes }, region };
+}
+
+/** What a microbatch of some layers needs beside activations. */
+export type LayerRoom = Pick<Microbatch, 'work' | 'rotary' | 'heads'>;
+
+/** Room for `examples` examples of `length` positions. */
+export const layerRoom = (a: Arena, { k, layers }: Workspace, examples: number, length: number): LayerRoom => ({
+  work: a.floats(k.attentionWorkFloats(length, layers.headWidth)),
+  rotary: rotaryTables(a, layers, length),
+  heads: layers.headNorms ? headRows(a, layers, examples * length) : null,
+});
+
+/** Fills what depends on the sizes alone. */
+export function fillLayerRoom(
+  { memory, layers }: Workspace,
+  { rotary, heads }: LayerRoom,
+  rows: number,
+  positions: number,
+): void {
+  writeRotaryTables(memory, layers, rotary, positions);
+  if (heads) writeHeadRows(memory, layers, heads, rows);
 }
 
 /** Buffers every pass over a batch has. */
 export interface RowBuffers {
-  readonly work: Pointer;
+  readonly room: LayerRoom;
   readonly ids: Pointer;
   readonly index: Pointer;
   readonly targets: Pointer;
@@ -99,10 +126,10 @@ export interface RowBuffers {
   readonly values: Pointer;
 }
 
-export function rowBuffers(a: Arena, { k, config: { n_embd, n_head } }: Workspace, examples: number, length: number): RowBuffers {
+export function rowBuffers(a: Arena, w: Workspace, examples: number, length: number): RowBuffers {
   const rows = examples * length;
   return {
-    work: a.floats(attentionWorkFloats(k, length, n_embd, n_head)),
+    room: layerRoom(a, w, examples, length),
     ids: a.floats(rows),
     index: a.floats(rows),
     targets: a.floats(rows),
@@ -145,7 +172,8 @@ export function inMicrobatches<B extends RowBuffers>(
   const mark = arena.mark();
   try {
     const buffers = allocate(arena, limit);
-    const logits = logitBuffer(arena, limit * batch.length, w.config.vocab_size, logitBytes, tangent);
+    const logits = logitBuffer(arena, limit * batch.length, w.layers.vocab_size, logitBytes, tangent);
+    fillLayerRoom(w, buffers.room, limit * batch.length, batch.length);
     for (const { piece, from } of microbatches(batch, limit)) {
       const loaded = loadMicrobatch(w, piece, from, weight, buffers, logits);
       if (loaded.chosen.rows === 0) continue;
@@ -181,19 +209,31 @@ function loadMicrobatch<B extends RowBuffers>(
     buffers.weights,
     Float32Array.from(index, (row) => weight * mask[row]),
   );
-  const m = microbatch(w, examples, length, buffers.work);
+  const m = microbatch(w, examples, length, buffers.room);
   const { targets, weights, values } = buffers;
+  const { n_embd: width, vocab_size: vocab } = w.layers;
   return {
     m,
     buffers,
     chosen: { rows: index.length, index: buffers.index },
-    loss: { k: w.k, rows: index.length, width: m.width, vocab: m.vocab, logits, targets, weights, values },
+    loss: { k: w.k, rows: index.length, width, vocab, logits, targets, weights, values },
     positions: index.map((row) => from * length + row),
   };
 }
 
-/** Sizes of a microbatch. */
-export function microbatch({ k, config }: Workspace, examples: number, length: number, work: Pointer): Microbatch {
-  const { n_embd: width, n_head: heads, vocab_size: vocab, layer_norm_epsilon: epsilon } = config;
-  return { k, examples, length, rows: examples * length, width, heads, vocab, epsilon, work };
-}
+/** Examples whose positions begin at `first`. */
+export const microbatch = (
+  { k, layers }: Workspace,
+  examples: number,
+  length: number,
+  room: LayerRoom,
+  first = 0,
+): Microbatch => ({
+  k,
+  layers,
+  examples,
+  length,
+  first,
+  rows: examples * length,
+  ...room,
+});

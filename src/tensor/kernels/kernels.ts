@@ -14,7 +14,7 @@ type N = number;
 /** Strides are in elements; a name ending in `Dot` is a tangent, one starting with `d` a cotangent. */
 export interface Kernels {
   gemm(m: N, n: N, k: N, a: P, aRow: N, aColumn: N, b: P, bRow: N, bColumn: N, c: P, cRow: N, bias: P, accumulate: boolean): void;
-  columnSum(rows: N, columns: N, x: P, out: P): void;
+  columnSum(rows: N, columns: N, stride: N, x: P, out: P): void;
   zero(n: N, x: P): void;
   gatherRows(rows: N, width: N, index: P, from: P, to: P): void;
   scatterRows(rows: N, width: N, index: P, from: P, to: P): void;
@@ -22,14 +22,17 @@ export interface Kernels {
   embeddingForward(rows: N, length: N, first: N, width: N, wte: P, wpe: P, ids: P, h: P): void;
   embeddingBackward(rows: N, length: N, width: N, dh: P, ids: P, dWte: P, dWpe: P): void;
 
-  layerNormForward(rows: N, width: N, eps: N, x: P, gamma: P, beta: P, xHat: P, r: P, y: P): void;
+  layerNormForward(rows: N, width: N, eps: N, centre: boolean, x: P, gamma: P, beta: P, xHat: P, r: P, y: P): void;
   layerNormTangent(
-    ...a: [rows: N, width: N, xDot: P, xHat: P, r: P, gamma: P, gammaDot: P, betaDot: P, xHatDot: P, rDot: P, yDot: P]
+    ...a: [
+      ...[rows: N, width: N, centre: boolean, xDot: P, xHat: P, r: P, gamma: P, gammaDot: P, betaDot: P],
+      ...[xHatDot: P, rDot: P, yDot: P],
+    ]
   ): void;
-  layerNormBackward(rows: N, width: N, dy: P, xHat: P, r: P, gamma: P, dx: P, dGamma: P, dBeta: P): void;
+  layerNormBackward(rows: N, width: N, centre: boolean, dy: P, xHat: P, r: P, gamma: P, dx: P, dGamma: P, dBeta: P): void;
   layerNormTangentBackward(
     ...a: [
-      ...[rows: N, width: N, dy: P, dyDot: P, xHat: P, xHatDot: P, r: P, rDot: P, gamma: P, gammaDot: P],
+      ...[rows: N, width: N, centre: boolean, dy: P, dyDot: P, xHat: P, xHatDot: P, r: P, rDot: P, gamma: P, gammaDot: P],
       ...[dx: P, dxDot: P, dGammaDot: P, dBetaDot: P],
     ]
   ): void;
@@ -39,23 +42,33 @@ export interface Kernels {
   geluBackward(n: N, g1: P, dy: P): void;
   geluTangentBackward(n: N, g1: P, g1Dot: P, dy: P, dyDot: P): void;
 
+  swigluForward(rows: N, inner: N, x: P, y: P): void;
+  swigluTangent(rows: N, inner: N, x: P, xDot: P, y: P, yDot: P): void;
+  swigluBackward(rows: N, inner: N, x1: P, dy: P, dx: P): void;
+  swigluTangentBackward(rows: N, inner: N, x1: P, x1Dot: P, dy: P, dyDot: P, dx: P, dxDot: P): void;
+
+  rotate(rows: N, length: N, heads: N, headWidth: N, row: N, cos: P, sin: P, back: boolean, x: P): void;
   attentionWorkFloats(length: N, headWidth: N): N;
-  attentionForward(batch: N, length: N, heads: N, width: N, qkv: P, probabilities: P, out: P, work: P): void;
+  attentionForward(...a: [batch: N, length: N, heads: N, keyHeads: N, width: N, qkv: P, probabilities: P, out: P, work: P]): void;
   attentionTangent(
     ...a: [
-      ...[batch: N, length: N, heads: N, width: N, qkv: P, qkvDot: P, probabilities: P, probabilitiesDot: P],
+      ...[batch: N, length: N, heads: N, keyHeads: N, width: N, qkv: P, qkvDot: P, probabilities: P, probabilitiesDot: P],
       ...[outDot: P, work: P],
     ]
   ): void;
-  attentionBackward(batch: N, length: N, heads: N, width: N, qkv: P, probabilities: P, dOut: P, dQkv: P, work: P): void;
+  attentionBackward(
+    ...a: [batch: N, length: N, heads: N, keyHeads: N, width: N, qkv: P, probabilities: P, dOut: P, dQkv: P, work: P]
+  ): void;
   attentionTangentBackward(
     ...a: [
-      ...[batch: N, length: N, heads: N, width: N, qkv: P, qkvDot: P, probabilities: P, probabilitiesDot: P],
+      ...[batch: N, length: N, heads: N, keyHeads: N, width: N, qkv: P, qkvDot: P, probabilities: P, probabilitiesDot: P],
       ...[dOut: P, dOutDot: P, dQkv: P, dQkvDot: P, work: P],
     ]
   ): void;
-  cacheKeysValues(batch: N, length: N, width: N, qkv: P, keys: P, values: P, capacity: N, first: N): void;
-  attentionStep(batch: N, heads: N, width: N, qkv: P, keys: P, values: P, capacity: N, count: N, out: P, work: P): void;
+  cacheKeysValues(batch: N, length: N, width: N, keyWidth: N, qkv: P, keys: P, values: P, capacity: N, first: N): void;
+  attentionStep(
+    ...a: [...[batch: N, heads: N, keyHeads: N, width: N, qkv: P, keys: P, values: P, capacity: N, count: N, out: P, work: P]]
+  ): void;
 
   crossEntropyForward(rows: N, vocab: N, logits: P, targets: P, scale: N, logProbs: P): void;
   crossEntropyBackward(rows: N, vocab: N, logits: P, targets: P, weights: P, logProbs: P): void;

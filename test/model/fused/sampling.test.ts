@@ -1,6 +1,6 @@
 /** Sampling with a cache against teacher forcing, and its independence of everything but prompt and uniform numbers. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { fusedGpt2 } from '../../../src/model/fused';
+import { fusedModel } from '../../../src/model/fused';
 import type { Params } from '../../../src/tensor/params';
 import { randomStream } from '../../../src/tensor/random';
 import { gpt2LogProbs } from '../../oracles/gpt2Float64';
@@ -13,8 +13,8 @@ const values = randomValues(config, random, 0.4);
 const [size, length, maxNewTokens, temperature] = [11, 4, 11, 0.9];
 const prompts = { ids: Int32Array.from({ length: size * length }, () => random.integer(37)), size, length };
 const options = { maxNewTokens, temperature, uniforms: random.uniforms(size * maxNewTokens) };
-const model = fusedGpt2(config, { workers: 0 });
-const threaded = fusedGpt2(config, { workers: 3 });
+const model = fusedModel(config, { workers: 0 });
+const threaded = fusedModel(config, { workers: 3 });
 let params: Params;
 
 beforeAll(async () => {

@@ -4,7 +4,8 @@ import { promisify } from 'node:util';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { fusedGpt2 } from '../../../src/model/fused';
+import { gpt2 } from '../../../src/model/families/gpt2';
+import { fusedModel } from '../../../src/model/fused';
 import { workerThreads } from '../../../src/model/fused/pool';
 import type { Params } from '../../../src/tensor/params';
 import { randomStream } from '../../../src/tensor/random';
@@ -14,7 +15,7 @@ import { flat, randomBatch, randomValues, toParams } from '../../support/randomG
 const config = { vocab_size: 37, n_positions: 9, n_embd: 20, n_layer: 2, n_head: 2, layer_norm_epsilon: 1e-5 };
 const random = randomStream(6, 'workers');
 const batch = randomBatch(config, random, 7, 9);
-const models = [1, 2, 3].map((workers) => fusedGpt2(config, { workers }));
+const models = [1, 2, 3].map((workers) => fusedModel(config, { workers }));
 let [params, tangent]: Params[] = [];
 
 beforeAll(async () => {
@@ -62,7 +63,7 @@ describe('a worker that fails', () => {
   const task = { params: { values: tooMany, version: 1 }, batch, temperature: 1 };
 
   it('rejects the pending call and later ones with its error', async () => {
-    const team = workerThreads(2, { config });
+    const team = workerThreads(2, { layers: gpt2.fused!(config) });
     await expect(team.run('logProbs', [task, task])).rejects.toThrow(RangeError);
     const first = await team.run('logProbs', [task]).catch((error: Error) => error.message);
     const second = await team.run('logProbs', [task]).catch((error: Error) => error.message);
@@ -70,7 +71,7 @@ describe('a worker that fails', () => {
   });
 
   it('does so when the model is disposed during a call', async () => {
-    const model = fusedGpt2(config, { workers: 2 });
+    const model = fusedModel(config, { workers: 2 });
     const call = model.gradient(params, batch);
     model.dispose();
     await expect(call).rejects.toThrow('disposed');
@@ -82,7 +83,7 @@ it('lets the process end while idle', async () => {
   const built = path.resolve(__dirname, '../../../dist/model/fused/pool.js');
   const script = `
     const { workerThreads } = require(${JSON.stringify(built)});
-    const team = workerThreads(2, { config: ${JSON.stringify(config)} });
+    const team = workerThreads(2, { layers: ${JSON.stringify(gpt2.fused!(config))} });
     const task = { parts: [new SharedArrayBuffer(8)], from: 0, to: 2 };
     team.run('reduce', [task, task]).then(() => console.log('done'));`;
   const { stdout } = await promisify(execFile)(process.execPath, ['-e', script], { timeout: 20_000 });

@@ -9,7 +9,7 @@ import { randomStream } from '../../../src/tensor/random';
 import { useBackend } from '../../support/backend';
 import { floats, GGML, writeGguf, type RawTensor } from '../../support/ggufFile';
 import { randomValues } from '../../support/randomGpt2';
-import { randomLlamaValues, TINY_LLAMA } from '../../support/randomLlama';
+import { randomDecoderValues, TINY_LLAMA } from '../../support/randomDecoder';
 
 beforeAll(() => useBackend('cpu'));
 const place = mkdtempSync(join(tmpdir(), 'gguf-model-'));
@@ -38,7 +38,7 @@ const LLAMA: Parameters<typeof writeGguf>[1] = [
   ['llama.rope.freq_base', 300],
 ];
 const config = { ...TINY_LLAMA, rope_scaling: null, rms_norm_eps: Math.fround(1.1e-5) };
-const values = randomLlamaValues(config, randomStream(1, 'llama'), 0.3);
+const values = randomDecoderValues(config, randomStream(1, 'llama'), 0.3);
 const shapeOf = (name: string): number[] => {
   if (/norm/.test(name)) return [10];
   if (/embed|lm_head/.test(name)) return [13, 10];

@@ -8,7 +8,7 @@ import { fromBfloat16, toBfloat16 } from '../../../src/files/halfFloats';
 import { parameterShapes, parseModelConfig } from '../../../src/model/families';
 import { writeSafetensors } from '../../../src/files/safetensors';
 import { randomStream } from '../../../src/tensor/random';
-import { randomLlamaValues, TINY_LLAMA } from '../../support/randomLlama';
+import { randomDecoderValues, TINY_LLAMA } from '../../support/randomDecoder';
 
 /** As in meta-llama/Llama-3.2-1B. */
 const LLAMA_32 = {
@@ -117,7 +117,7 @@ describe('config.json', () => {
 });
 
 describe('a folder', () => {
-  const values = randomLlamaValues(TINY_LLAMA, randomStream(3, 'llama folder'), 0.3);
+  const values = randomDecoderValues(TINY_LLAMA, randomStream(3, 'llama folder'), 0.3);
   const checkpoint: Checkpoint = {
     config: TINY_LLAMA,
     params: Object.fromEntries(

@@ -90,7 +90,7 @@ const sum: Replacement = (call, k) => {
   const rest = x.shape.slice(count);
   const out = call.backend.makeOutput(call.attrs.keepDims ? [...axes.map(() => 1), ...rest] : rest, 'float32');
   k.zero(size(rest), at(call, out));
-  k.columnSum(size(x.shape.slice(0, count)), size(rest), at(call, x), at(call, out));
+  k.columnSum(size(x.shape.slice(0, count)), size(rest), size(rest), at(call, x), at(call, out));
   return out;
 };
 

@@ -1,5 +1,6 @@
-// Causal self-attention on the rows of qkv [batch·length, 3·width] = (q, k, v), heads side by side inside each.
-// Per example and head: S = q·kᵀ/√dh, P = softmax over j ≤ i, o = P·v. Only the lower triangle is computed.
+// Causal self-attention on the rows of qkv [batch·length, width + 2·keyWidth] = (q, k, v), heads side by side inside each: `heads` of queries
+// in width = heads·dh columns, and `keyHeads` of keys and of values in keyWidth = keyHeads·dh, each of which serves heads / keyHeads consecutive
+// ones of queries. Per example and head: S = q·kᵀ/√dh, P = softmax over j ≤ i, o = P·v. Only the lower triangle is computed.
 // P is kept as [batch·heads, length, stride], stride = length rounded up to 8; row i is valid (zero beyond i) up to the end of
 // the group of four columns that holds i, which is as far as the products below read.
 import { multiply1, multiply4, packColumns } from './gemm';
@@ -117,19 +118,25 @@ function softmaxTangentBackwardRow(p: usize, pDot: usize, dp: usize, dpDot: usiz
   }
 }
 
+/** Where the keys lie that serve head `h`, whose queries lie at `q`; their values lie keyWidth columns further. */
+@inline
+function keysOf(q: usize, h: i32, group: i32, width: i32, head: usize): usize {
+  return q + (<usize>width << 2) - <usize>(h - h / group) * head;
+}
+
 /** Fills `probabilities` and `out` [batch·length, width]. */
 export function attentionForward(
-  batch: i32, length: i32, heads: i32, width: i32, qkv: usize, probabilities: usize, out: usize, work: usize,
+  batch: i32, length: i32, heads: i32, keyHeads: i32, width: i32, qkv: usize, probabilities: usize, out: usize, work: usize,
 ): void {
-  const dh = width / heads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(3 * width) << 2, outRow = <usize>width << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
-      const q = qkv + <usize>(b * length) * row + <usize>h * head;
-      lowerOuter(length, dh, q, row, q + outRow, row, probabilities, false, work);
+      const q = qkv + <usize>(b * length) * row + <usize>h * head, k = keysOf(q, h, group, width, head);
+      lowerOuter(length, dh, q, row, k, row, probabilities, false, work);
       for (let i = 0; i < length; i++) softmaxRow(probabilities + <usize>i * pRow, i + 1, scale);
       const o = out + <usize>(b * length) * outRow + <usize>h * head;
-      lowerTimes(length, dh, probabilities, q + 2 * outRow, row, o, outRow, false, work);
+      lowerTimes(length, dh, probabilities, k + values, row, o, outRow, false, work);
       probabilities += <usize>length * pRow;
     }
   }
@@ -137,23 +144,23 @@ export function attentionForward(
 
 /** After {@link attentionForward}: tangents of the probabilities and of `out` along qkv̇. */
 export function attentionTangent(
-  batch: i32, length: i32, heads: i32, width: i32, qkv: usize, qkvDot: usize, probabilities: usize,
+  batch: i32, length: i32, heads: i32, keyHeads: i32, width: i32, qkv: usize, qkvDot: usize, probabilities: usize,
   probabilitiesDot: usize, outDot: usize, work: usize,
 ): void {
-  const dh = width / heads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(3 * width) << 2, outRow = <usize>width << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const at = <usize>(b * length) * row + <usize>h * head;
-      const q = qkv + at, qDot = qkvDot + at;
-      lowerOuter(length, dh, qDot, row, q + outRow, row, probabilitiesDot, false, work);
-      lowerOuter(length, dh, q, row, qDot + outRow, row, probabilitiesDot, true, work);
+      const q = qkv + at, qDot = qkvDot + at, k = keysOf(q, h, group, width, head), kDot = keysOf(qDot, h, group, width, head);
+      lowerOuter(length, dh, qDot, row, k, row, probabilitiesDot, false, work);
+      lowerOuter(length, dh, q, row, kDot, row, probabilitiesDot, true, work);
       for (let i = 0; i < length; i++) {
         softmaxTangentRow(probabilities + <usize>i * pRow, probabilitiesDot + <usize>i * pRow, i + 1, scale);
       }
       const o = outDot + <usize>(b * length) * outRow + <usize>h * head;
-      lowerTimes(length, dh, probabilitiesDot, q + 2 * outRow, row, o, outRow, false, work);
-      lowerTimes(length, dh, probabilities, qDot + 2 * outRow, row, o, outRow, true, work);
+      lowerTimes(length, dh, probabilitiesDot, k + values, row, o, outRow, false, work);
+      lowerTimes(length, dh, probabilities, kDot + values, row, o, outRow, true, work);
       probabilities += <usize>length * pRow;
       probabilitiesDot += <usize>length * pRow;
     }
@@ -162,20 +169,22 @@ export function attentionTangent(
 
 /** dqkv from dout. */
 export function attentionBackward(
-  batch: i32, length: i32, heads: i32, width: i32, qkv: usize, probabilities: usize, dout: usize, dqkv: usize, work: usize,
+  batch: i32, length: i32, heads: i32, keyHeads: i32, width: i32, qkv: usize, probabilities: usize, dout: usize, dqkv: usize,
+  work: usize,
 ): void {
-  const dh = width / heads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(3 * width) << 2, outRow = <usize>width << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   const ds = work + (<usize>(2 * packedFloats(length, dh)) << 2);
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const at = <usize>(b * length) * row + <usize>h * head;
       const q = qkv + at, dq = dqkv + at, d = dout + <usize>(b * length) * outRow + <usize>h * head;
-      lowerOuter(length, dh, d, outRow, q + 2 * outRow, row, ds, false, work); // dP = do·vᵀ
+      const k = keysOf(q, h, group, width, head), dk = keysOf(dq, h, group, width, head), later = h % group != 0;
+      lowerOuter(length, dh, d, outRow, k + values, row, ds, false, work); // dP = do·vᵀ
       for (let i = 0; i < length; i++) softmaxBackwardRow(probabilities + <usize>i * pRow, ds + <usize>i * pRow, i + 1, scale);
-      lowerTransposedTimes(length, dh, probabilities, d, outRow, dq + 2 * outRow, row, false, work); // dv = Pᵀ·do
-      lowerTimes(length, dh, ds, q + outRow, row, dq, row, false, work); // dq = dS·k
-      lowerTransposedTimes(length, dh, ds, q, row, dq + outRow, row, false, work); // dk = dSᵀ·q
+      lowerTransposedTimes(length, dh, probabilities, d, outRow, dk + values, row, later, work); // dv (+)= Pᵀ·do
+      lowerTimes(length, dh, ds, k, row, dq, row, false, work); // dq = dS·k
+      lowerTransposedTimes(length, dh, ds, q, row, dk, row, later, work); // dk (+)= dSᵀ·q
       probabilities += <usize>length * pRow;
     }
   }
@@ -183,24 +192,26 @@ export function attentionBackward(
 
 /** {@link attentionBackward} on dual numbers: dqkv and its tangent from dout and its tangent. */
 export function attentionTangentBackward(
-  batch: i32, length: i32, heads: i32, width: i32, qkv: usize, qkvDot: usize, probabilities: usize, probabilitiesDot: usize,
-  dout: usize, doutDot: usize, dqkv: usize, dqkvDot: usize, work: usize,
+  batch: i32, length: i32, heads: i32, keyHeads: i32, width: i32, qkv: usize, qkvDot: usize, probabilities: usize,
+  probabilitiesDot: usize, dout: usize, doutDot: usize, dqkv: usize, dqkvDot: usize, work: usize,
 ): void {
-  const dh = width / heads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(3 * width) << 2, outRow = <usize>width << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   const ds = work + (<usize>(2 * packedFloats(length, dh)) << 2), dsDot = ds + <usize>length * pRow;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const at = <usize>(b * length) * row + <usize>h * head, outAt = <usize>(b * length) * outRow + <usize>h * head;
-      const q = qkv + at, k = q + outRow, v = k + outRow, qDot = qkvDot + at, kDot = qDot + outRow, vDot = kDot + outRow;
-      const dq = dqkv + at, dk = dq + outRow, dv = dk + outRow;
-      const dqDot = dqkvDot + at, dkDot = dqDot + outRow, dvDot = dkDot + outRow;
+      const q = qkv + at, k = keysOf(q, h, group, width, head), v = k + values;
+      const qDot = qkvDot + at, kDot = keysOf(qDot, h, group, width, head), vDot = kDot + values;
+      const dq = dqkv + at, dk = keysOf(dq, h, group, width, head), dv = dk + values;
+      const dqDot = dqkvDot + at, dkDot = keysOf(dqDot, h, group, width, head), dvDot = dkDot + values;
+      const later = h % group != 0; // heads of keys and values collect from the queries they serve
       const d = dout + outAt, dDot = doutDot + outAt;
       lowerOuter(length, dh, d, outRow, v, row, ds, false, work);
       lowerOuter(length, dh, dDot, outRow, v, row, dsDot, false, work);
       lowerOuter(length, dh, d, outRow, vDot, row, dsDot, true, work);
-      lowerTransposedTimes(length, dh, probabilities, d, outRow, dv, row, false, work);
-      lowerTransposedTimes(length, dh, probabilitiesDot, d, outRow, dvDot, row, false, work);
+      lowerTransposedTimes(length, dh, probabilities, d, outRow, dv, row, later, work);
+      lowerTransposedTimes(length, dh, probabilitiesDot, d, outRow, dvDot, row, later, work);
       lowerTransposedTimes(length, dh, probabilities, dDot, outRow, dvDot, row, true, work);
       for (let i = 0; i < length; i++) {
         const r = <usize>i * pRow;
@@ -209,8 +220,8 @@ export function attentionTangentBackward(
       lowerTimes(length, dh, ds, k, row, dq, row, false, work);
       lowerTimes(length, dh, dsDot, k, row, dqDot, row, false, work);
       lowerTimes(length, dh, ds, kDot, row, dqDot, row, true, work);
-      lowerTransposedTimes(length, dh, ds, q, row, dk, row, false, work);
-      lowerTransposedTimes(length, dh, dsDot, q, row, dkDot, row, false, work);
+      lowerTransposedTimes(length, dh, ds, q, row, dk, row, later, work);
+      lowerTransposedTimes(length, dh, dsDot, q, row, dkDot, row, later, work);
       lowerTransposedTimes(length, dh, ds, qDot, row, dkDot, row, true, work);
       probabilities += <usize>length * pRow;
       probabilitiesDot += <usize>length * pRow;
@@ -218,32 +229,35 @@ export function attentionTangentBackward(
   }
 }
 
-/** Stores k and v of `length` positions, the first at `first`, in caches: keys [batch, width, capacity], values [batch, capacity, width]. */
+/**
+ * Stores k and v of `length` positions, the first at `first`, in caches: keys [batch, keyWidth, capacity], values [batch, capacity, keyWidth].
+ */
 export function cacheKeysValues(
-  batch: i32, length: i32, width: i32, qkv: usize, keys: usize, values: usize, capacity: i32, first: i32,
+  batch: i32, length: i32, width: i32, keyWidth: i32, qkv: usize, keys: usize, values: usize, capacity: i32, first: i32,
 ): void {
-  const bytes = <usize>width << 2;
+  const bytes = <usize>keyWidth << 2;
   for (let b = 0; b < batch; b++) {
     for (let t = 0; t < length; t++) {
-      const k = qkv + bytes, to = keys + (<usize>(b * width * capacity + first + t) << 2);
-      for (let j = 0; j < width; j++) store<f32>(to + (<usize>(j * capacity) << 2), load<f32>(k + (<usize>j << 2)));
+      const k = qkv + (<usize>width << 2), to = keys + (<usize>(b * keyWidth * capacity + first + t) << 2);
+      for (let j = 0; j < keyWidth; j++) store<f32>(to + (<usize>(j * capacity) << 2), load<f32>(k + (<usize>j << 2)));
       memory.copy(values + <usize>(b * capacity + first + t) * bytes, k + bytes, bytes);
-      qkv += 3 * bytes;
+      qkv += (<usize>width << 2) + 2 * bytes;
     }
   }
 }
 
-/** Attention of one new query row per example, qkv [batch, 3·width], over the first `count` cached positions. */
+/** Attention of one new row of qkv per example over the first `count` cached positions. */
 export function attentionStep(
-  batch: i32, heads: i32, width: i32, qkv: usize, keys: usize, values: usize, capacity: i32, count: i32, out: usize, work: usize,
+  batch: i32, heads: i32, keyHeads: i32, width: i32, qkv: usize, keys: usize, values: usize, capacity: i32, count: i32, out: usize,
+  work: usize,
 ): void {
-  const dh = width / heads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>width << 2, head = <usize>dh << 2, cached = <usize>capacity << 2;
+  const dh = width / heads, group = heads / keyHeads, scale: f32 = 1 / sqrt<f32>(<f32>dh);
+  const row = <usize>(keyHeads * dh) << 2, head = <usize>dh << 2, cached = <usize>capacity << 2;
   for (let b = 0; b < batch; b++) {
-    let v = values + <usize>b * cached * <usize>width;
     for (let h = 0; h < heads; h++) {
+      const served = <usize>(h / group), k = keys + served * <usize>dh * cached, v = values + served * head;
       for (let t = 0; t < count; t += 8) {
-        multiply1(dh, qkv, 4, keys + (<usize>t << 2), cached, work + (<usize>t << 2), count - t, 0, false);
+        multiply1(dh, qkv, 4, k + (<usize>t << 2), cached, work + (<usize>t << 2), count - t, 0, false);
       }
       softmaxRow(work, count, scale);
       for (let j = 0; j < dh; j += 8) {
@@ -252,9 +266,9 @@ export function attentionStep(
       }
       qkv += head;
       out += head;
-      v += head;
-      keys += <usize>dh * cached;
     }
     qkv += 2 * row;
+    keys += row * <usize>capacity;
+    values += row * <usize>capacity;
   }
 }

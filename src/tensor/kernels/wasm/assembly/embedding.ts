@@ -1,4 +1,4 @@
-// Token plus position embedding.
+// Token plus position embedding; without positions `wpe` is 0.
 import { add4, load4, store4 } from './simd';
 
 /**
@@ -19,8 +19,8 @@ export function embeddingForward(
     const token = wte + ((<usize>(load<i32>(ids + ((<usize>n) << 2)) * width)) << 2);
     const position = wpe + ((<usize>((first + (n % length)) * width)) << 2);
     for (let j = 0; j < width; j += 4) {
-      const at = (<usize>j) << 2;
-      store4(h + at, f32x4.add(load4(token + at, width - j), load4(position + at, width - j)), width - j);
+      const at = (<usize>j) << 2, t = load4(token + at, width - j);
+      store4(h + at, wpe ? f32x4.add(t, load4(position + at, width - j)) : t, width - j);
     }
     h += (<usize>width) << 2;
   }
@@ -35,7 +35,7 @@ export function embeddingBackward(rows: i32, length: i32, width: i32, dh: usize,
       const at = (<usize>j) << 2;
       const d = load4(dh + at, width - j);
       add4(token + at, d, width - j);
-      add4(position + at, d, width - j);
+      if (wpe) add4(position + at, d, width - j);
     }
     dh += (<usize>width) << 2;
   }

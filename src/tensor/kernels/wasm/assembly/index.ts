@@ -3,6 +3,8 @@ export { gemm, gemmBatch, scratchBytes, setScratch } from './gemm';
 export { columnSum, gatherRows, scatterRows, transpose, zero } from './matrix';
 export { embeddingBackward, embeddingForward } from './embedding';
 export { layerNormBackward, layerNormForward, layerNormTangent, layerNormTangentBackward } from './layerNorm';
+export { rotate } from './rotary';
+export { swigluBackward, swigluForward, swigluTangent, swigluTangentBackward } from './swiglu';
 export { geluBackward, geluForward, geluTangent, geluTangentBackward } from './gelu';
 export {
   attentionBackward,

@@ -1,4 +1,5 @@
-// Layer norm over rows of `width`: x̂ = (x − mean)·r, r = 1/√(var + ε), y = γ·x̂ + β. A dot on a name means tangent.
+// Layer norm over rows of `width`: x̂ = (x − mean)·r, r = 1/√(var + ε), y = γ·x̂ + β. Without `centre` it is the root-mean-square norm: the mean
+// counts as 0. Without β its pointers are 0. A dot on a name means tangent.
 import { add4, load4, multiplyAdd, store4, sum4, within } from './simd';
 
 /** Writes x̂ [rows, width], r [rows] and y [rows, width]. */
@@ -6,6 +7,7 @@ export function layerNormForward(
   rows: i32,
   width: i32,
   eps: f32,
+  centre: bool,
   x: usize,
   gamma: usize,
   beta: usize,
@@ -18,7 +20,7 @@ export function layerNormForward(
   for (let n = 0; n < rows; n++, x += bytes, xHat += bytes, y += bytes, r += 4) {
     let sum = zero;
     for (let j = 0; j < width; j += 4) sum = f32x4.add(sum, load4(x + ((<usize>j) << 2), width - j));
-    const mean = f32x4.splat(sum4(sum) / <f32>width);
+    const mean = f32x4.splat(centre ? sum4(sum) / <f32>width : 0);
     sum = zero;
     for (let j = 0; j < width; j += 4) {
       const d = within(f32x4.sub(load4(x + ((<usize>j) << 2), width - j), mean), zero, width - j);
@@ -31,7 +33,7 @@ export function layerNormForward(
         left = width - j;
       const h = f32x4.mul(f32x4.sub(load4(x + at, left), mean), f32x4.splat(scale));
       store4(xHat + at, h, left);
-      store4(y + at, multiplyAdd(h, load4(gamma + at, left), load4(beta + at, left)), left);
+      store4(y + at, multiplyAdd(h, load4(gamma + at, left), beta ? load4(beta + at, left) : zero), left);
     }
   }
 }
@@ -40,6 +42,7 @@ export function layerNormForward(
 export function layerNormTangent(
   rows: i32,
   width: i32,
+  centre: bool,
   xDot: usize,
   xHat: usize,
   r: usize,
@@ -63,7 +66,7 @@ export function layerNormTangent(
     }
     const scale = load<f32>(r);
     const along: f32 = sum4(s2) / <f32>width;
-    const mean = f32x4.splat(sum4(s1) / <f32>width),
+    const mean = f32x4.splat(centre ? sum4(s1) / <f32>width : 0),
       m2 = f32x4.splat(along);
     store<f32>(rDot, -scale * scale * along);
     for (let j = 0; j < width; j += 4) {
@@ -73,16 +76,17 @@ export function layerNormTangent(
       const centred = f32x4.sub(f32x4.sub(load4(xDot + at, left), mean), f32x4.mul(h, m2));
       const hDot = f32x4.mul(f32x4.splat(scale), centred);
       store4(xHatDot + at, hDot, left);
-      const y = multiplyAdd(h, load4(gammaDot + at, left), load4(betaDot + at, left));
+      const y = multiplyAdd(h, load4(gammaDot + at, left), betaDot ? load4(betaDot + at, left) : zero);
       store4(yDot + at, multiplyAdd(hDot, load4(gamma + at, left), y), left);
     }
   }
 }
 
-/** dx += ∂/∂x, and unless `dGamma` is 0: dγ += Σ dy·x̂, dβ += Σ dy. */
+/** dx += ∂/∂x, dγ += Σ dy·x̂ and dβ += Σ dy, each unless its pointer is 0. */
 export function layerNormBackward(
   rows: i32,
   width: i32,
+  centre: bool,
   dy: usize,
   xHat: usize,
   r: usize,
@@ -103,12 +107,10 @@ export function layerNormBackward(
         c = f32x4.mul(d, load4(gamma + at, left));
       s1 = f32x4.add(s1, c);
       s2 = multiplyAdd(c, h, s2);
-      if (dGamma) {
-        add4(dGamma + at, f32x4.mul(d, h), left);
-        add4(dBeta + at, d, left);
-      }
+      if (dGamma) add4(dGamma + at, f32x4.mul(d, h), left);
+      if (dBeta) add4(dBeta + at, d, left);
     }
-    const m1 = f32x4.splat(sum4(s1) / <f32>width),
+    const m1 = f32x4.splat(centre ? sum4(s1) / <f32>width : 0),
       m2 = f32x4.splat(sum4(s2) / <f32>width),
       scale = f32x4.splat(load<f32>(r));
     for (let j = 0; j < width; j += 4) {
@@ -128,6 +130,7 @@ export function layerNormBackward(
 export function layerNormTangentBackward(
   rows: i32,
   width: i32,
+  centre: bool,
   dy: usize,
   dyDot: usize,
   xHat: usize,
@@ -162,11 +165,11 @@ export function layerNormTangentBackward(
       t1 = f32x4.add(t1, cDot);
       t2 = multiplyAdd(cDot, h, multiplyAdd(c, hDot, t2));
       add4(dGammaDot + at, multiplyAdd(dDot, h, f32x4.mul(d, hDot)), left);
-      add4(dBetaDot + at, dDot, left);
+      if (dBetaDot) add4(dBetaDot + at, dDot, left);
     }
-    const m1 = f32x4.splat(sum4(s1) / <f32>width),
+    const m1 = f32x4.splat(centre ? sum4(s1) / <f32>width : 0),
       m2 = f32x4.splat(sum4(s2) / <f32>width);
-    const n1 = f32x4.splat(sum4(t1) / <f32>width),
+    const n1 = f32x4.splat(centre ? sum4(t1) / <f32>width : 0),
       n2 = f32x4.splat(sum4(t2) / <f32>width);
     const scale = f32x4.splat(load<f32>(r)),
       scaleDot = f32x4.splat(load<f32>(rDot));

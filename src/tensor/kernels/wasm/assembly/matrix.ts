@@ -2,9 +2,9 @@
 import { add4, load4 } from './simd';
 import { transpose4x4 } from './gemm';
 
-/** out[j] += Σ_i x[i, j]: the gradient of a bias. */
-export function columnSum(rows: i32, columns: i32, x: usize, out: usize): void {
-  const row = (<usize>columns) << 2;
+/** out[j] += Σ_i x[i, j], the gradient of a bias; rows of x are `stride` floats apart. */
+export function columnSum(rows: i32, columns: i32, stride: i32, x: usize, out: usize): void {
+  const row = (<usize>stride) << 2;
   for (let j = 0; j < columns; j += 4) {
     const left = columns - j;
     let sum = f32x4.splat(0),

@@ -1,8 +1,10 @@
 /**
  * Llama 3.2 written once more from its published description (The Llama 3 Herd of Models, arXiv 2407.21783, and the formulas of
- * RMSNorm, RoPE, SwiGLU and grouped-query attention that it names), one position at a time, as plain scalar loops in float64.
+ * RMSNorm, RoPE, SwiGLU and grouped-query attention that it names), one position at a time, as plain scalar loops in float64. Where
+ * there are biases they are added, and where there are norms of queries and keys (Qwen3, arXiv 2505.09388) these are normalized.
  */
-import type { LlamaConfig, TokenBatch } from '../../src/model/types';
+import type { DecoderConfig } from '../../src/model/families/decoder';
+import type { TokenBatch } from '../../src/model/types';
 import { labelLogProbs, meanLoss, tokenLosses, type NamedValues, type Values } from './gpt2Float64';
 
 type Vector = number[];
@@ -20,7 +22,7 @@ function rootMeanSquareNorm(x: Vector, gain: Values, epsilon: number): Vector {
 }
 
 /** Wavelengths shorter than context / high stay, longer than context / low are stretched by the factor, a smooth mixture between. */
-export function inverseFrequency(pair: number, { head_dim, rope_theta, rope_scaling }: LlamaConfig): number {
+export function inverseFrequency(pair: number, { head_dim, rope_theta, rope_scaling }: DecoderConfig): number {
   const frequency = 1 / Math.pow(rope_theta, (2 * pair) / head_dim);
   if (!rope_scaling) return frequency;
   const { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: context } = rope_scaling;
@@ -32,7 +34,7 @@ export function inverseFrequency(pair: number, { head_dim, rope_theta, rope_scal
 }
 
 /** x·cos + rotateHalf(x)·sin, with rotateHalf(x) = (−second half, first half). */
-function rotated(x: Vector, position: number, config: LlamaConfig): Vector {
+function rotated(x: Vector, position: number, config: DecoderConfig): Vector {
   const half = x.length / 2;
   const swapped = [...x.slice(half).map((v) => -v), ...x.slice(0, half)];
   return x.map((v, j) => {
@@ -57,20 +59,28 @@ function mixture(queries: Vector[], keys: Vector[][], values: Vector[][]): Vecto
 }
 
 /** Logits after every token of one text. */
-function textLogits(p: NamedValues, config: LlamaConfig, tokens: readonly number[]): Vector[] {
+function textLogits(p: NamedValues, config: DecoderConfig, tokens: readonly number[]): Vector[] {
   const { n_embd: d, head_dim: width, rms_norm_eps: epsilon } = config;
   const norm = (x: Vector, name: string): Vector => rootMeanSquareNorm(x, p[`model.${name}.weight`], epsilon);
   let h: Vector[] = tokens.map((token) => [...p['model.embed_tokens.weight'].subarray(token * d, (token + 1) * d)]);
   for (let layer = 0; layer < config.n_layer; layer++) {
-    const apply = (name: string, x: Vector): Vector => times(p[`model.layers.${layer}.${name}.weight`], x);
-    const turned = (name: string, x: Vector, position: number): Vector[] =>
-      slices(apply(name, x), width).map((head) => rotated(head, position, config));
+    const apply = (name: string, x: Vector): Vector => {
+      const y = times(p[`model.layers.${layer}.${name}.weight`], x);
+      const bias = p[`model.layers.${layer}.${name}.bias`];
+      return bias ? plus(y, [...bias]) : y;
+    };
+    const turned = (name: 'q' | 'k', x: Vector, position: number): Vector[] => {
+      const gain = p[`model.layers.${layer}.self_attn.${name}_norm.weight`];
+      return slices(apply(`self_attn.${name}_proj`, x), width)
+        .map((head) => (gain ? rootMeanSquareNorm(head, gain, epsilon) : head))
+        .map((head) => rotated(head, position, config));
+    };
     const [keys, values]: Vector[][][] = [[], []];
     h = h.map((x, position) => {
       const normed = norm(x, `layers.${layer}.input_layernorm`);
-      keys.push(turned('self_attn.k_proj', normed, position));
+      keys.push(turned('k', normed, position));
       values.push(slices(apply('self_attn.v_proj', normed), width));
-      const mixed = mixture(turned('self_attn.q_proj', normed, position), keys, values);
+      const mixed = mixture(turned('q', normed, position), keys, values);
       return plus(x, apply('self_attn.o_proj', mixed));
     });
     h = h.map((x) => {
@@ -84,20 +94,20 @@ function textLogits(p: NamedValues, config: LlamaConfig, tokens: readonly number
 }
 
 /** Logits [size · length, vocab] of a batch. */
-export const llamaLogits = (p: NamedValues, config: LlamaConfig, { ids, size, length }: TokenBatch): Values =>
+export const decoderLogits = (p: NamedValues, config: DecoderConfig, { ids, size, length }: TokenBatch): Values =>
   Float64Array.from(
     Array.from({ length: size }, (_, i) => [...ids.subarray(i * (length + 1), (i + 1) * (length + 1) - 1)]).flatMap((text) =>
       textLogits(p, config, text).flat(),
     ),
   );
 
-export const llamaLogProbs = (p: NamedValues, config: LlamaConfig, batch: TokenBatch, temperature = 1) =>
-  labelLogProbs(llamaLogits(p, config, batch), config.vocab_size, batch, temperature);
+export const decoderLogProbs = (p: NamedValues, config: DecoderConfig, batch: TokenBatch, temperature = 1) =>
+  labelLogProbs(decoderLogits(p, config, batch), config.vocab_size, batch, temperature);
 
 /** m_it · CE_it / S, [size · length]. */
-export const llamaTokenLosses = (p: NamedValues, config: LlamaConfig, batch: TokenBatch): Values =>
-  tokenLosses(llamaLogProbs(p, config, batch).chosen, batch);
+export const decoderTokenLosses = (p: NamedValues, config: DecoderConfig, batch: TokenBatch): Values =>
+  tokenLosses(decoderLogProbs(p, config, batch).chosen, batch);
 
 /** (1/B) Σ_i ℓ_i */
-export const llamaLoss = (p: NamedValues, config: LlamaConfig, batch: TokenBatch): number =>
-  meanLoss(llamaTokenLosses(p, config, batch), batch);
+export const decoderLoss = (p: NamedValues, config: DecoderConfig, batch: TokenBatch): number =>
+  meanLoss(decoderTokenLosses(p, config, batch), batch);

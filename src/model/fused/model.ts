@@ -1,5 +1,5 @@
 /**
- * GPT-2 composed of its layers, on one worker's share of a batch: gradient, forward-over-reverse, log-probabilities, policy
+ * A model composed of its layers, on one worker's share of a batch: gradient, forward-over-reverse, log-probabilities, policy
  * gradient.
  *
  * Memory: three arrays the size of the parameters at most, 64 MiB of activations (more only if one example needs more)
@@ -25,18 +25,17 @@ import {
   type LossRows,
   type PolicyCoefficients,
 } from './crossEntropy';
+import { both, dual, part } from './dual';
 import { embeddingBackward, embeddingForward, embeddingTangent, embeddingTangentBackward } from './embedding';
+import { rowNorm } from './block';
 import { headActivations, headBackward, headForward, headTangent, headTangentBackward } from './head';
 import { inMicrobatches, rowBuffers, type Loaded, type RowBuffers, type Workspace } from './workspace';
 
 /** Activations of `examples` examples; `kept` as in {@link stackActivations}. */
-function streamBuffers(a: Arena, { config }: Workspace, examples: number, length: number, kept: number) {
-  const { n_embd: width, n_head: heads } = config;
-  return {
-    stack: stackActivations(a, examples, length, width, heads, kept),
-    head: headActivations(a, examples * length, width),
-  };
-}
+const streamBuffers = (a: Arena, { layers }: Workspace, examples: number, length: number, kept: number) => ({
+  stack: stackActivations(a, layers, examples, length, kept),
+  head: headActivations(a, examples * length, layers.n_embd),
+});
 
 /** Forward pass of anything that is read off the logits; returns what `read` leaves in the loss's values. */
 function forward(
@@ -53,7 +52,7 @@ function forward(
   return inMicrobatches(w, batch, { weight: 1, tangent }, allocate, ({ m, buffers: b, chosen, loss }) => {
     embeddingForward(m, p, b.ids, b.stack.h);
     stackForward(m, p.blocks, b.stack, chosen);
-    headForward(narrowed(m, chosen), p.normF, b.head, b.stack.chosen.h, (x) => read(loss, p.head, x));
+    headForward(rowNorm(narrowed(m, chosen)), p.normF, b.head, b.stack.chosen.h, (x) => read(loss, p.head, x));
   });
 }
 
@@ -74,16 +73,18 @@ function backward<X>(
   w.region('result').clear();
   const allocate = (a: Arena, examples: number) => ({
     ...rowBuffers(a, w, examples, batch.length),
-    ...streamBuffers(a, w, examples, batch.length, w.config.n_layer),
-    d: stackCotangents(a, examples * batch.length, w.config.n_embd),
+    ...streamBuffers(a, w, examples, batch.length, w.layers.n_layer),
+    d: stackCotangents(a, w.layers, examples * batch.length),
     extra: allocateExtra(a, examples * batch.length),
   });
   return inMicrobatches(w, batch, { weight, tangent: false }, allocate, (loaded) => {
     const { m, buffers: b, chosen } = loaded;
     embeddingForward(m, p, b.ids, b.stack.h);
     stackForward(m, p.blocks, b.stack, chosen);
-    const [h, dh] = [b.stack.chosen.h, b.d.chosen.h];
-    headBackward(narrowed(m, chosen), p.normF, g.normF, b.head, h, dh, (x, dx) => lossBackward(loaded, g.head, x, dx));
+    const norm = { p: p.normF, g: g.normF };
+    headBackward(rowNorm(narrowed(m, chosen)), norm, b.head, b.stack.chosen.h, b.d.chosen.h, (x, dx) =>
+      lossBackward(loaded, g.head, x, dx),
+    );
     stackBackward(m, p.blocks, g.blocks, b.stack, chosen, b.d);
     embeddingBackward(m, g, b.ids, b.d.all.h);
   });
@@ -128,8 +129,12 @@ export function policyGradient(
   const results = { entropies: perToken(), kls: perToken(), clips: perToken() };
   const names = ['advantages', 'oldLogProbs', 'refLogProbs'] as const;
   const allocateExtra = (a: Arena, rows: number) => ({
-    ...{ advantages: a.floats(rows), oldLogProbs: a.floats(rows), refLogProbs: inputs.refLogProbs ? a.floats(rows) : 0 },
-    ...{ entropies: a.floats(rows), kls: a.floats(rows), clips: a.floats(rows) },
+    advantages: a.floats(rows),
+    oldLogProbs: a.floats(rows),
+    refLogProbs: inputs.refLogProbs ? a.floats(rows) : 0,
+    entropies: a.floats(rows),
+    kls: a.floats(rows),
+    clips: a.floats(rows),
   });
   const values = backward(w, batch, 1, allocateExtra, ({ loss, buffers: { extra }, positions }, dHead, x, dx) => {
     for (const name of names) {
@@ -147,61 +152,75 @@ export function policyGradient(
   return { logProbs: values, ...results };
 }
 
-/** Primal and tangent of {@link streamBuffers}. */
+/** {@link streamBuffers} on dual numbers. */
 const dualBuffers = (a: Arena, w: Workspace, examples: number, length: number, kept: number) => ({
   ...rowBuffers(a, w, examples, length),
-  primal: streamBuffers(a, w, examples, length, kept),
-  dot: streamBuffers(a, w, examples, length, kept),
+  streams: dual(() => streamBuffers(a, w, examples, length, kept)),
 });
+
+/** Parameters and the direction in which they move. */
+const movingParameters = (w: Workspace) => ({ value: w.region('parameters').pointers, dot: w.region('tangent').pointers });
+
+type DualBuffers = ReturnType<typeof dualBuffers>;
+
+/** The tangent pass up to what enters the last norm, and what follows it. */
+function tangentForward({ m, buffers: b, chosen }: Loaded<DualBuffers>, p: ReturnType<typeof movingParameters>) {
+  const stack = part(b.streams, 'stack');
+  const h = part(stack, 'h');
+  embeddingTangent(m, p, b.ids, h);
+  const blocks = part(p, 'blocks');
+  stackTangent(m, blocks, stack, chosen);
+  return {
+    stack,
+    blocks,
+    leaving: both(stack, (of) => of.chosen.h),
+    normF: part(p, 'normF'),
+    head: part(p, 'head'),
+    activations: part(b.streams, 'head'),
+    sizes: rowNorm(narrowed(m, chosen)),
+  };
+}
 
 /**
  * Directional derivatives of every token's cross-entropy along the region `tangent`, [size, length]; 0 where the mask is 0. The
  * tangent pass alone: activations live for one layer.
  */
 export function tokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
-  const p = w.region('parameters').pointers;
-  const pDot = w.region('tangent').pointers;
+  const p = movingParameters(w);
   const allocate = (a: Arena, examples: number) => dualBuffers(a, w, examples, batch.length, 1);
-  return inMicrobatches(w, batch, { weight: 1, tangent: true }, allocate, ({ m, buffers: b, chosen, loss }) => {
-    const { primal, dot } = b;
-    embeddingTangent(m, p, pDot, b.ids, primal.stack.h, dot.stack.h);
-    stackTangent(m, p.blocks, pDot.blocks, primal.stack, dot.stack, chosen);
-    const streams = [primal.head, dot.head, primal.stack.chosen.h, dot.stack.chosen.h] as const;
-    headTangent(narrowed(m, chosen), p.normF, pDot.normF, ...streams, (x, xDot) =>
-      crossEntropyTangent(loss, p.head, pDot.head, x, xDot),
-    );
+  return inMicrobatches(w, batch, { weight: 1, tangent: true }, allocate, (loaded) => {
+    const { sizes, normF, activations, leaving, head } = tangentForward(loaded, p);
+    headTangent(sizes, normF, activations, leaving, (x) => crossEntropyTangent(loaded.loss, head, x));
   });
 }
 
 /** {@link tokenTangents} where the tangent moves the LM head and nothing else: none goes through the blocks, and their forward pass is all it takes. */
 export function headTokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
-  const { head: headDot } = w.region('tangent').pointers;
-  return forward(w, batch, true, (loss, head, x) => crossEntropyTangent(loss, head, headDot, x, 0));
+  const { head: dot } = w.region('tangent').pointers;
+  return forward(w, batch, true, (loss, head, x) => crossEntropyTangent(loss, { value: head, dot }, { value: x, dot: 0 }));
 }
 
 /**
  * {@link tokenTangents}, and the Hessian-vector product of (1 / `total`) Σ_i ℓ_i in the region `result`: the backward pass on dual numbers.
  */
 export function hessianVectorProduct(w: Workspace, batch: TokenBatch, total: number): Float32Array {
-  const p = w.region('parameters').pointers;
-  const pDot = w.region('tangent').pointers;
+  const p = movingParameters(w);
   const gDot = w.region('result').pointers;
   w.region('result').clear();
   const allocate = (a: Arena, examples: number) => ({
-    ...dualBuffers(a, w, examples, batch.length, w.config.n_layer),
-    d: stackCotangents(a, examples * batch.length, w.config.n_embd),
-    dDot: stackCotangents(a, examples * batch.length, w.config.n_embd),
+    ...dualBuffers(a, w, examples, batch.length, w.layers.n_layer),
+    d: dual(() => stackCotangents(a, w.layers, examples * batch.length)),
   });
   const weight = 1 / (batch.length * total);
-  return inMicrobatches(w, batch, { weight, tangent: true }, allocate, ({ m, buffers: b, chosen, loss }) => {
-    const { primal, dot, d, dDot } = b;
-    embeddingTangent(m, p, pDot, b.ids, primal.stack.h, dot.stack.h);
-    stackTangent(m, p.blocks, pDot.blocks, primal.stack, dot.stack, chosen);
-    const streams = [primal.head, dot.head, primal.stack.chosen.h, dot.stack.chosen.h, d.chosen.h, dDot.chosen.h] as const;
-    headTangentBackward(narrowed(m, chosen), p.normF, pDot.normF, gDot.normF, ...streams, (x, xDot, dx, dxDot) =>
-      crossEntropyTangentBackward(loss, p.head, pDot.head, gDot.head, x, xDot, dx, dxDot),
+  return inMicrobatches(w, batch, { weight, tangent: true }, allocate, (loaded) => {
+    const { m, chosen, loss, buffers: b } = loaded;
+    const { sizes, normF, activations, leaving, head, stack, blocks } = tangentForward(loaded, p);
+    const norm = { p: normF, g: gDot.normF };
+    const dh = both(b.d, (of) => of.chosen.h);
+    headTangentBackward(sizes, norm, activations, leaving, dh, (x, dx) =>
+      crossEntropyTangentBackward(loss, head, gDot.head, x, dx),
     );
-    stackTangentBackward(m, p.blocks, pDot.blocks, gDot.blocks, primal.stack, dot.stack, chosen, d, dDot);
-    embeddingTangentBackward(m, gDot, b.ids, dDot.all.h);
+    stackTangentBackward(m, blocks, gDot.blocks, stack, chosen, b.d);
+    embeddingTangentBackward(m, gDot, b.ids, b.d.dot.all.h);
   });
 }
