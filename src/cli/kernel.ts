@@ -1,6 +1,5 @@
 /** `dpg kernel`: registers the project's tslab with Jupyter, without Python or a global npm package. */
 import fs from 'node:fs';
-import { createRequire } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -43,9 +42,14 @@ export function kernelFolder(env: NodeJS.ProcessEnv = process.env, platform: Nod
 
 /** The kernel.json of this project's tslab. */
 function kernelSpec(): object {
-  const tslab = createRequire(__filename).resolve('tslab/package.json');
   return {
-    argv: [process.execPath, path.join(path.dirname(tslab), 'bin/tslab'), 'kernel', '--config-path', '{connection_file}'],
+    argv: [
+      process.execPath,
+      path.resolve(__dirname, '../../dist/notebook/startTslab.js'),
+      'kernel',
+      '--config-path',
+      '{connection_file}',
+    ],
     display_name: 'TypeScript',
     language: 'typescript',
     interrupt_mode: 'signal',

@@ -30,7 +30,7 @@ export async function run(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
   if (positionals.length) throw new UsageError(`dpg start takes no "${positionals[0]}"; see dpg start --help`);
   const seed = wholeNumber('--seed', values.seed, [0, 2 ** 31 - 1]);
-  const folder = path.join(ROOT, 'runs', `sixty-seven-seed${seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
+  const folder = path.resolve('runs', `sixty-seven-seed${seed}-${new Date().toISOString().slice(0, 19).replace(/:/g, '')}`);
   const code = await runNotebook({
     file: path.join(ROOT, 'notebooks', NOTEBOOK),
     parameters: new Map<string, unknown>([['seed', seed], ['out', folder], ...values.param.map(parseParameter)]),

@@ -25,7 +25,7 @@ const argv = () => (JSON.parse(fs.readFileSync(file, 'utf8')) as { argv: string[
 test("install registers the project's tslab, again over its own registration, and uninstall removes it", async () => {
   expect(await run(['install'])).toBe(0);
   expect(argv().slice(1)).toEqual([
-    path.join(ROOT, 'node_modules/tslab/bin/tslab'),
+    path.join(ROOT, 'dist/notebook/startTslab.js'),
     'kernel',
     '--config-path',
     '{connection_file}',

@@ -41,6 +41,8 @@ const EXIT_WITH_PARENT =
   'data:text/javascript,import{isMainThread}from"node:worker_threads";' +
   'if(isMainThread)process.stdin.on("end",()=>process.exit(1)).resume().unref()';
 
+const START_TSLAB = path.resolve(__dirname, '../../../dist/notebook/startTslab.js');
+
 /**
  * Starts the tslab this package depends on (tslab itself prefers one installed nearer to `cwd`).
  *
@@ -54,7 +56,7 @@ export async function startKernel({ cwd, timeoutMs = 60_000 }: { cwd: string; ti
   const file = path.join(folder, 'connection.json');
   fs.writeFileSync(file, JSON.stringify(connection), { mode: 0o600 });
 
-  const child = spawnKernel(tslab, file, cwd);
+  const child = spawnKernel(file, cwd);
   const exited = once(child, 'exit').then(([code, signal]) => (code ?? signal) as number | string);
   const kill = () => void child.kill('SIGKILL');
   process.once('exit', kill);
@@ -101,9 +103,9 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-function spawnKernel(tslab: string, connectionFile: string, cwd: string): ChildProcess {
+function spawnKernel(connectionFile: string, cwd: string): ChildProcess {
   const node = ['--enable-source-maps', '--import', EXIT_WITH_PARENT];
-  return spawn(process.execPath, [...node, path.join(tslab, 'bin/tslab'), 'kernel', '--config-path', connectionFile], {
+  return spawn(process.execPath, [...node, START_TSLAB, 'kernel', '--config-path', connectionFile], {
     cwd,
     env: { ...process.env, FORCE_COLOR: '0' }, // saved outputs must not depend on the terminal
     stdio: ['pipe', 'inherit', 'inherit'],
