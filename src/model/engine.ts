@@ -1,7 +1,7 @@
 /**
  * Which engine computes a model's derivatives: the fused one on a CPU, for the families whose layers it has, and else the tape.
  */
-import * as tf from '@tensorflow/tfjs-core';
+import { onGpu } from '../tensor/backend';
 import { familyOf, type ModelConfig } from './families';
 import { fusedModel } from './fused';
 import { fusedSupported } from './fused/support';
@@ -25,8 +25,7 @@ export function languageModel<C extends ModelConfig>(
   config: C,
   { engine = 'auto', workers = 0 }: EngineOptions = {},
 ): LanguageModel<C> {
-  const onGpu = tf.getBackend() === 'webgpu' || (tf.getBackend() === 'tensorflow' && process.env.DPG_BACKEND !== 'tfjs-node');
-  if (engine === 'tape' || (engine === 'auto' && (!familyOf(config).fused || onGpu || !fusedSupported())))
+  if (engine === 'tape' || (engine === 'auto' && (!familyOf(config).fused || onGpu() || !fusedSupported())))
     return tapeModel(config);
   return fusedModel(config, { workers: workers || undefined });
 }

@@ -39,14 +39,19 @@ function requireBinding(name: string): void {
     throw new Error('its native library was not downloaded at install');
 }
 
+/** Whether the running backend computes on a GPU, by its own word: both native packages call themselves "tensorflow". */
+export function onGpu(): boolean {
+  if (tf.getBackend() !== 'tensorflow') return tf.getBackend() === 'webgpu';
+  return (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice === true;
+}
+
 async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
   requireBinding(NATIVE_PACKAGES[name]);
   polyfillNodeUtil();
   require(NATIVE_PACKAGES[name]); // brings the umbrella package of tfjs, which registers its gradients
   registerSumGradient();
   if (!(await tf.setBackend('tensorflow'))) throw new Error('the package loads, but its backend does not start');
-  const gpus = name === 'tfjs-node-gpu' ? (tf.backend() as unknown as { isUsingGpuDevice?: boolean }).isUsingGpuDevice : true;
-  if (!gpus) throw new Error('no CUDA device is visible');
+  if (name === 'tfjs-node-gpu' && !onGpu()) throw new Error('no CUDA device is visible');
 }
 
 /** Emscripten's listeners end the process at any rejected promise, and print the backend's whole source; Node's own way, or tslab's, does. */

@@ -63,8 +63,8 @@ async function download(file: HubFile, blob: string, open: OpenFile, report: (by
   try {
     while (fileSize(partial) < file.size) {
       const before = fileSize(partial);
-      const broken = await append(partial, await open(before), report);
-      if (broken !== undefined && fileSize(partial) === before) throw brokenOff(file, before, broken); // no byte more: give up for now
+      const broken = await append(partial, file.size, await open(before), report);
+      if (fileSize(partial) === before) throw brokenOff(file, before, broken ?? 'the answer was empty'); // no byte more: give up for now
     }
   } finally {
     if (fileSize(partial) === 0 && file.size > 0) fs.rmSync(partial); // nothing to go on with
@@ -105,8 +105,13 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Appends a stream to a file. @returns the error that broke the stream off, if one did */
-async function append(path: string, stream: ReadableStream<Uint8Array>, report: (bytes: number) => void): Promise<unknown> {
+/** Appends a stream to a file, no further than the chunk that makes it longer than `size`. @returns the error that broke the stream off, if one did */
+async function append(
+  path: string,
+  size: number,
+  stream: ReadableStream<Uint8Array>,
+  report: (bytes: number) => void,
+): Promise<unknown> {
   const reader = stream.getReader();
   const fd = fs.openSync(path, 'a');
   try {
@@ -115,7 +120,9 @@ async function append(path: string, stream: ReadableStream<Uint8Array>, report: 
       if ('error' in result) return result.error;
       if (result.done) return undefined;
       fs.writeFileSync(fd, result.value);
-      report(fs.fstatSync(fd).size);
+      const bytes = fs.fstatSync(fd).size;
+      report(Math.min(bytes, size));
+      if (bytes > size) return undefined; // found damaged
     }
   } finally {
     fs.closeSync(fd);
