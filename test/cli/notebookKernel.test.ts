@@ -164,14 +164,14 @@ test('a kernel goes on where folders change in which a module was looked for', {
     fs.writeFileSync(path.join(nested, 'node_modules', name, 'index.d.ts'), 'export declare const x: number;');
   };
   install('first');
-  const { execute, close } = await startKernel({ cwd: nested });
-  const ok = async (code: string) => (await execute(code, () => {}))?.ok;
+  const own = await startKernel({ cwd: nested });
+  const ok = async (code: string) => (await own.execute(code, () => {}))?.ok;
   try {
     expect(await ok("import { x } from 'first';\nx;")).toBe(true); // no first.ts, no first/package.json
     install('second');
     expect(await ok('await new Promise((resolve) => setTimeout(resolve, 1000));')).toBe(true); // TypeScript is told of it
     expect(await ok('1 + 1')).toBe(true);
   } finally {
-    await close();
+    await own.close();
   }
 });
