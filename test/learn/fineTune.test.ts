@@ -101,10 +101,22 @@ describe('fine-tuning', () => {
     await expect(metagradient({ ...setting, objective: negativeNorm })).rejects.toThrow(message);
   });
 
-  it('that no longer can be differentiated is refused by the metagradient, with the way out', async () => {
-    const unsmooth = adamw({ learningRate: 0.01, epsRoot: 0 }); // v = 0 for tokens that do not occur
-    const setting = { model, params, optimizer: unsmooth, examples, batchSize: 3, objective: negativeNorm };
-    const message = 'the metagradient of fine-tuning step 1 is not finite; raise epsRoot or lower the inner learning rate';
+  it('that cannot be differentiated is refused by the metagradient, with the way out', async () => {
+    const hessianVectorProduct: LanguageModel['hessianVectorProduct'] = async (...call) => {
+      const result = await model.hessianVectorProduct(...call);
+      return { ...result, tokenTangents: result.tokenTangents.fill(Infinity, 0, 1) };
+    };
+    const broken = { ...model, hessianVectorProduct };
+    const setting = { model: broken, params, optimizer, examples, batchSize: 3, objective: negativeNorm };
+    const message = 'the metagradient of fine-tuning step 2 is not finite; raise epsRoot or lower the inner learning rate';
     await expect(metagradient(setting)).rejects.toThrow(message);
+  });
+
+  it('with epsRoot 0 is differentiated although tokens that do not occur have v = 0', async () => {
+    const unsmooth = adamw({ learningRate: 0.01, epsRoot: 0 });
+    const setting = { model, params, optimizer: unsmooth, examples, batchSize: 3, objective: negativeNorm };
+    const { tau, finalParams } = await metagradient(setting);
+    expect([...tau].every((x) => Number.isFinite(x) && x !== 0)).toBe(true);
+    disposeParams(finalParams);
   });
 });
