@@ -1,20 +1,16 @@
 /** `dpg export`: what a run made, as Hugging Face folders. */
-import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { toTensors } from '../dpg/actor';
 import { EXPERIMENTS } from '../experiments/experiments';
-import { exportDataset, exportGenerator } from '../runs/export';
+import { shown } from '../files/printable';
+import { exportRun, trainedGenerator } from '../runs/export';
 import { modelFolders, requireSame } from '../runs/record';
 import { readRun } from '../runs/runFolder';
-import { latestCheckpoint } from '../runs/savedState';
-import type { Experiment } from '../dpg/experiment';
+import { runPath } from '../runs/runName';
+import type { WrittenExample } from '../dpg/experiment';
 import { validate } from '../dpg/validate';
-import type { StoredTensor } from '../model/hub/checkpoint';
-import { makeFolder } from '../files/atomicFile';
 import { disposeParams } from '../tensor/params';
-import { tokenizerFiles } from '../text/tokenizer';
 import { asUsage, UsageError } from './command';
-import { runPath } from './runs';
 
 export const name = 'export';
 export const summary = "a run's generator and its synthetic data, as Hugging Face folders";
@@ -25,24 +21,21 @@ RUN is a run folder, or the name of one in runs/. From its newest checkpoint thi
   DIR/EXPERIMENT-generator   the trained generator: model.safetensors, config.json, tokenizer, model card
   DIR/EXPERIMENT-data        what it writes for the held-out prompts: data/train.jsonl (prompt, response) with a card
 
+A run of an experiment of your own, recorded in a notebook, is exported likewise, but for the data: dpg.exportRun writes it there.
+
 Exit code: 0 done, 1 an error, 2 wrong usage or no such run.`;
 
-/** The experiment that a run folder describes. @throws Error if it cannot be made again as it was */
-async function experimentOf(run: string): Promise<Experiment> {
-  const saved = readRun(run);
-  const { experiment: name, ...input } = saved.config;
-  const make = EXPERIMENTS[String(name)];
-  if (!make) throw new Error(`${run} is of the experiment "${String(name)}", which dpg does not know`);
-  const experiment = await make(input, modelFolders(saved));
-  requireSame(experiment, run, saved);
-  return experiment;
-}
-
-/** The generator of a run's newest checkpoint. @throws Error if there is none */
-function trainedGenerator(run: string): Readonly<Record<string, StoredTensor>> {
-  const { state, ignored } = latestCheckpoint(path.join(run, 'checkpoints'));
-  if (!state) throw new Error(`${run} has no checkpoint to export${ignored.map(({ reason }) => `; ${reason}`).join('')}`);
-  return state.trees.generator;
+/** What the generator writes for the held-out prompts of its experiment. @throws Error if that cannot be made again as it was */
+async function heldOutExamples(run: string): Promise<readonly WrittenExample[]> {
+  const { experiment: name, ...input } = readRun(run).config;
+  const experiment = await EXPERIMENTS[name](input, modelFolders(readRun(run)));
+  requireSame(experiment, run);
+  const { step, params: stored } = trainedGenerator(run);
+  const params = toTensors(stored);
+  const { examples, tuned } = await validate(experiment, { step, training: { params } });
+  disposeParams(params, tuned);
+  for (const { model } of [experiment.generator, experiment.target]) model.dispose();
+  return examples;
 }
 
 /** Runs the command; see `help` for the exit code. */
@@ -50,32 +43,13 @@ export async function run(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: argv, options: { out: { type: 'string' } }, allowPositionals: true });
   if (positionals.length !== 1 || !values.out) throw new UsageError('dpg export takes one RUN and --out DIR');
   const folder = runPath(positionals[0]);
-  asUsage('dpg export', () => readRun(folder));
-  const stored = trainedGenerator(folder);
-  const experiment = await experimentOf(folder);
-  const { model, tokenizer } = experiment.generator;
-  const source = {
-    run: folder,
-    purpose: experiment.purpose ?? `Φ of the experiment ${experiment.name} rises in a model fine-tuned on it`,
-  };
-  const place = (what: string): string => path.join(values.out!, `${experiment.name}-${what}`);
-  makeFolder(values.out);
-  const checkpoint = { config: model.config, params: stored };
-  await exportGenerator(place('generator'), checkpoint, {
-    ...source,
-    beginOfText: tokenizer.bosId,
-    endOfText: tokenizer.eosId,
-    files: tokenizerFiles(tokenizer),
-  });
-  const params = toTensors(stored);
-  const { examples, tuned } = await validate(experiment, params);
-  await exportDataset(
-    place('data'),
-    examples.map(({ prompt, response }) => ({ prompt, response })),
-    source,
-  );
-  disposeParams(params, tuned);
-  for (const actor of [experiment.generator, experiment.target]) actor.model.dispose();
-  console.log(`${place('generator')}\n${place('data')}`);
+  const { experiment } = asUsage('dpg export', () => readRun(folder)).config;
+  const isKnown = Object.hasOwn(EXPERIMENTS, experiment);
+  const written = await exportRun(folder, values.out, { examples: isKnown ? await heldOutExamples(folder) : undefined });
+  console.log(written.join('\n'));
+  if (!isKnown)
+    console.error(
+      `no data set: dpg does not know the experiment ${shown(experiment)}; where it is defined, dpg.exportRun writes one`,
+    );
   return 0;
 }

@@ -5,7 +5,7 @@ import { readResults, resultOfRun, resultsFile, saveResult, type ResultRow } fro
 import { runSweep, type Sweep } from '../experiments/sweep';
 import { SWEEPS } from '../experiments/sweeps';
 import { asUsage, UsageError, wholeNumber } from './command';
-import { runPath } from './runs';
+import { runPath } from '../runs/runName';
 
 export const name = 'figures';
 export const summary = 'make the rows of the comparison figures';

@@ -1,8 +1,9 @@
 /** `dpg runs`: what is in the run folders. */
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { readReport, runFolders, RUNS, type RunReport } from '../runs/runReport';
+import { RUNS } from '../files/paths';
+import { printable, shorten } from '../files/printable';
+import { runPath } from '../runs/runName';
+import { readReport, readReports, type DamagedRun, type RunReport } from '../runs/runReport';
 import { asUsage, UsageError } from './command';
 import { textTable } from './textTable';
 
@@ -16,8 +17,8 @@ list     the runs in DIR, by default runs/: how far they came and what they reac
 show     one run with its configuration, its environment and its last step
 compare  the configuration keys in which runs differ, and their final metrics side by side
 
-RUN is a run folder, or the name of one in runs/. A run is "running" while a process writes there, "complete" once it has a summary, else
-"stopped": dpg train EXPERIMENT --resume RUN goes on with it.
+RUN is a run folder, or the name of one in runs/. A run is "running" while a process writes there, "complete" once it has a summary of its last
+step, "damaged" where a file cannot be read, else "stopped": dpg train --resume RUN goes on with it.
 Exit code: 0 done, 2 wrong usage or no such run.`;
 
 /** Runs the command; see `help` for the exit code. */
@@ -31,17 +32,11 @@ export async function run(argv: string[]): Promise<number> {
 }
 
 function print<T>(content: T, json: boolean | undefined, describe: (content: T) => string): number {
-  console.log(json ? JSON.stringify(content, null, 2) : describe(content));
+  console.log(printable(json ? JSON.stringify(content, null, 2) : describe(content)));
   return 0;
 }
 
-function list(folder: string): RunReport[] {
-  const folders = asUsage('dpg runs list', () => runFolders(folder));
-  return folders.map((each) => asUsage(each, () => readReport(each)));
-}
-
-/** Path of a run given as a path or by its name in `runs/`. */
-export const runPath = (run: string): string => (existsSync(run) ? run : path.join(RUNS, run));
+const list = (folder: string): (RunReport | DamagedRun)[] => asUsage('dpg runs list', () => readReports(folder));
 
 const readRunOf = (run: string): RunReport => asUsage(run, () => readReport(runPath(run)));
 
@@ -57,19 +52,28 @@ const pairs = (values: Readonly<Record<string, unknown>>): string =>
     .map(([key, value]) => `${key} ${short(value)}`)
     .join(', ');
 
-function describeList(runs: readonly RunReport[]): string {
-  const rows = runs.map((run) => [
-    run.name,
-    run.experiment,
-    String(run.seed),
-    `${run.steps}/${String(run.config.steps)}`,
-    short(run.last?.phi),
-    percent(run.last?.pixel_accuracy),
-    run.heldOut ? pairs(run.heldOut) : '',
-    run.seconds.toFixed(0),
-    run.state,
-  ]);
-  return textTable([['run', 'experiment', 'seed', 'steps', 'Φ', 'pixels', 'held out', 'seconds', 'state'], ...rows]);
+const HEAD = ['run', 'experiment', 'seed', 'steps', 'Φ', 'pixels', 'held out', 'seconds', 'state'];
+
+function describeList(runs: readonly (RunReport | DamagedRun)[]): string {
+  const rows = runs.flatMap((run) =>
+    run.state === 'damaged'
+      ? []
+      : [
+          [
+            run.name,
+            run.experiment,
+            String(run.seed),
+            `${run.steps}/${String(run.config.steps)}`,
+            short(run.last?.phi),
+            percent(run.last?.pixel_accuracy),
+            run.heldOut ? pairs(run.heldOut) : '',
+            run.seconds.toFixed(0),
+            run.state,
+          ],
+        ],
+  );
+  const damaged = runs.flatMap((run) => (run.state === 'damaged' ? [`damaged: ${shorten(run.error, 300)}`] : []));
+  return [textTable([HEAD, ...rows]), ...damaged].join('\n');
 }
 
 function describeRun(run: RunReport): string {

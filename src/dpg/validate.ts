@@ -12,6 +12,8 @@ import { reading, writtenExamples } from './reading';
 
 /** Result of {@link validate}. */
 export interface Validation extends Observation {
+  /** GRPO steps that the validated generator had taken. */
+  readonly step: number;
   /** Φ of the fine-tuned target. */
   readonly phi: number;
   /** Held-out prompts and the generator's responses: the data set. */
@@ -37,19 +39,29 @@ async function fineTuneFresh(
 /** Of every run, so that runs are compared on the same held-out prompts. */
 const VALIDATION_SEED = 12_345;
 
+/** A generator after so many steps: the part of a run's state that validation needs. */
+export interface Trained {
+  readonly step: number;
+  readonly training: { readonly params: Params };
+}
+
 /**
  * One response to each of `config.heldOutExamples` held-out prompts, and plain SFT of a fresh target on them.
- * @param generator - parameters of the generator to validate, e.g. before or after training
+ * @param trained - the state of a run, by default the untrained generator
  * @param seed - of prompts, sampling and order
  */
-export async function validate(experiment: Experiment, generator: Params, seed = VALIDATION_SEED): Promise<Validation> {
+export async function validate(
+  experiment: Experiment,
+  { step, training: { params } }: Trained = { step: 0, training: experiment.generator },
+  seed = VALIDATION_SEED,
+): Promise<Validation> {
   const { maxNewTokens, temperature, heldOutExamples } = experiment.config;
   const { model, tokenizer } = experiment.generator;
   const prompts = experiment.prompts('heldOut', heldOutExamples, randomStream(seed, 'held-out prompts'));
   const random = randomStream(seed, 'held-out sampling');
   const rollouts = await rollout({
     model,
-    params: generator,
+    params,
     prompts,
     group: 1,
     maxNewTokens,
@@ -59,11 +71,11 @@ export async function validate(experiment: Experiment, generator: Params, seed =
   });
   const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);
   const examples = writtenExamples(experiment.generator, rollouts);
-  return { ...result, ...(await experiment.observe({ ...result, examples })), examples };
+  return { ...result, ...(await experiment.observe({ ...result, examples })), examples, step };
 }
 
 /** The control: plain SFT of a fresh target on held-out encyclopedia text, as many examples of the same length. */
-export async function validateControl(experiment: Experiment, seed = VALIDATION_SEED): Promise<Validation> {
+export async function validateControl(experiment: Experiment, seed = VALIDATION_SEED): Promise<Omit<Validation, 'step'>> {
   const { maxNewTokens, heldOutExamples, promptLength } = experiment.config;
   const { tokenizer } = experiment.target;
   const options = { promptLength, responseLength: maxNewTokens, split: 'heldOut' as const };

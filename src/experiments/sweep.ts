@@ -4,7 +4,7 @@
  * Every method first gets its own learning rate of the generator: a short run for each candidate, with a seed and with held-out prompts that no
  * reported run has. All methods are then measured alike: one response to each of the same held-out prompts, plain SFT of a fresh target on them.
  */
-import { disposeParams, type Params } from '../tensor/params';
+import { disposeParams } from '../tensor/params';
 import { meanVocabularyShare } from '../text/vocabulary';
 import type { ConfigInput } from '../dpg/config';
 import { EXPERIMENTS } from './experiments';
@@ -153,19 +153,19 @@ async function trainingCurve(
 ): Promise<CurvePoint[]> {
   const state = startTraining(experiment);
   const perStep = experiment.config.prompts * experiment.config.rollouts;
-  const measure = async (examples: number, generator: Params): Promise<CurvePoint> => ({
-    examples,
-    ...measures(await validate(experiment, generator, validationSeed)),
+  const measure = async (): Promise<CurvePoint> => ({
+    examples: state.step * perStep,
+    ...measures(await validate(experiment, state, validationSeed)),
   });
-  const curve = [await measure(0, state.training.params)];
+  const curve = [await measure()];
   for await (const { row } of train({ ...experiment, state, signal }))
-    if ((row.step * perStep) % every === 0) curve.push(await measure(row.step * perStep, state.training.params));
+    if ((row.step * perStep) % every === 0) curve.push(await measure());
   disposeTrainer(state);
   return curve;
 }
 
 /** Numbers of a validation, whose fine-tuned target is freed. */
-function measures({ phi, metrics, examples, tuned }: Validation): Measures {
+function measures({ phi, metrics, examples, tuned }: Omit<Validation, 'step'>): Measures {
   disposeParams(tuned);
   return { phi, ...metrics, words: meanVocabularyShare(examples) };
 }

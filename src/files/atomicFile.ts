@@ -80,6 +80,17 @@ export function makeFolder(path: string): void {
   }
 }
 
+/** Names in a folder, sorted. @throws Error naming the path and the cause */
+export function readFolder(path: string): string[] {
+  try {
+    return fs.readdirSync(path).sort();
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const causes: Record<string, string> = { ENOENT: 'there is no such folder', ENOTDIR: 'it is a file, not a folder' };
+    throw new Error(`cannot read ${path}: ${causes[code ?? ''] ?? message}`, { cause: error });
+  }
+}
+
 /** Bytes of a file, 0 where there is none. */
 export const fileSize = (path: string): number => fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
@@ -142,12 +153,15 @@ export function removeFolderAtomic(path: string): void {
 
 /** Deletes what killed processes left behind in `folder`; only for a caller who knows that nobody else writes there. */
 export function removeLeftovers(folder: string): void {
-  for (const name of fs.existsSync(folder) ? fs.readdirSync(folder) : []) {
-    if (TEMPORARY.test(name)) fs.rmSync(join(folder, name), { recursive: true, force: true });
-  }
+  for (const name of fs.existsSync(folder) ? readFolder(folder) : [])
+    if (isLeftover(name)) fs.rmSync(join(folder, name), { recursive: true, force: true });
 }
 
-function temporaryName(path: string): string {
+/** Whether a name is one that only a process that was killed leaves behind. */
+export const isLeftover = (name: string): boolean => TEMPORARY.test(name);
+
+/** A name beside `path` that {@link removeLeftovers} knows. */
+export function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${randomBytes(4).toString('hex')}`);
 }
 

@@ -58,9 +58,9 @@ export function lineChart({
 }: LineChartOptions): Figure {
   const series = logX ? given.map(positive) : given;
   const colors = seriesColors(series.map(({ name }) => name));
-  const data = series.flatMap((each, i) => [...band(each, colors[i], log), line(each, colors[i], log)]);
-  const names = series.map(({ name }) => name);
-  const legend = series.length > 1 ? 64 + Math.max(...names.map((name) => textWidth(shorten(name, NAME_LENGTH)))) : 24;
+  const names = legendNames(series.map(({ name }) => name));
+  const data = series.flatMap((each, i) => [...band(each, colors[i], log), line(each, names[i], colors[i], log)]);
+  const legend = series.length > 1 ? 64 + Math.max(...names.map((name) => textWidth(name))) : 24;
   const plot = { ...PLOT, width: Math.min(PLOT.width, WIDTH - LEFT - Math.round(legend)) };
   const layout = frame({ plot, title, caption, margin: { l: LEFT, r: Math.round(legend), b: 52 } });
   const xs = data.map((trace) => trace.x);
@@ -105,13 +105,20 @@ const axis = (title: string): Omit<Axis, 'range'> => ({
   nticks: 7,
 });
 
-function line({ name, x, y }: Series, color: string, log: boolean): LineTrace {
+/** Names cut to the legend's length; those that become the same are numbered. */
+function legendNames(names: readonly string[]): string[] {
+  const cut = names.map((name) => shorten(name, NAME_LENGTH));
+  const isAmbiguous = (i: number): boolean => names.some((name, k) => name !== names[i] && cut[k] === cut[i]);
+  return cut.map((name, i) => (isAmbiguous(i) ? `${shorten(names[i], NAME_LENGTH - 4)} (${i + 1})` : name));
+}
+
+function line({ name, x, y }: Series, shownName: string, color: string, log: boolean): LineTrace {
   return {
     type: 'scatter',
     mode: y.length <= MARKERS_UP_TO ? 'lines+markers' : 'lines',
     x: values(x),
     y: drawable(y, log),
-    name: escapePlotly(shorten(name, NAME_LENGTH)),
+    name: escapePlotly(shownName),
     showlegend: true,
     legendgroup: escapePlotly(name),
     line: { color, width: 2 },
@@ -124,7 +131,7 @@ function line({ name, x, y }: Series, color: string, log: boolean): LineTrace {
 function band({ name, x, band: edges }: Series, color: string, log: boolean): LineTrace[] {
   if (!edges) return [];
   const edge = (y: ArrayLike<number>): LineTrace => ({
-    ...line({ name, x, y }, color, log),
+    ...line({ name, x, y }, name, color, log),
     mode: 'lines',
     line: { color, width: 0 },
     showlegend: false,

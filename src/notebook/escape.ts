@@ -2,18 +2,11 @@
  * Text of models and data on its way into HTML, plotly, SVG, inline scripts and terminals. Output of one's own notebook is trusted:
  * what is not escaped here executes in the reader's browser.
  */
+import { printable } from '../files/printable';
+
+export { printable, shorten } from '../files/printable';
 
 const ENTITIES: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-// eslint-disable-next-line no-control-regex -- they are what is looked for
-const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g;
-const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
-
-/**
- * The text with U+FFFD for what a terminal would obey, XML forbids or the eye is fooled by: control characters (tab and newline stay),
- * line and paragraph separators, changes of writing direction, halves of surrogate pairs.
- */
-export const printable = (text: string): string => text.replace(CONTROL, '\ufffd').replace(LONE_SURROGATE, '\ufffd');
-
 /** For HTML and XML, between tags or in a quoted attribute. */
 export const escapeHtml = (text: string): string => printable(text).replace(/[&<>"']/g, (character) => ENTITIES[character]);
 
@@ -22,12 +15,6 @@ export const escapePlotly = (text: string): string =>
   printable(text)
     .replace(/[&<>]/g, (character) => ENTITIES[character])
     .replace(/\n/g, '<br>');
-
-/** At most `length` characters, the last an ellipsis where some were left out. */
-export function shorten(text: string, length: number): string {
-  const characters = [...text];
-  return characters.length > length ? `${characters.slice(0, length - 1).join('')}…` : text;
-}
 
 /** The lines of a plotly label as plain text: its tags dropped, its entities decoded. */
 export function plotlyLines(label: string): string[] {

@@ -3,6 +3,8 @@
  */
 import path from 'node:path';
 import { readMetrics, readRun } from '../runs/runFolder';
+import { runPath, type RunOrName } from '../runs/runName';
+import { runLabels } from '../runs/runReport';
 import type { TrainStep } from '../dpg/train';
 import type { Pattern, PatternReading } from '../objective/pattern';
 import { lineChart, type Series } from './charts';
@@ -124,29 +126,24 @@ const CURVES: Readonly<Record<string, string>> = {
   entropy: 'nats per token',
 };
 
-/** A run, or its folder. */
-export type RunOrFolder = string | { readonly folder: { readonly path: string } };
-
 /**
- * Runs on one axis: `compare(runA, runB)`, or `compare([runA, runB, runC], 'pixel_accuracy')`.
+ * Runs on one axis, labelled by the settings in which they differ: `compare(runA, runB)`, or `compare([runA, runB, runC], 'pixel_accuracy')`.
  * @param key - a column of metrics.jsonl, by default `phi`
  * @throws Error naming a folder without a run, or a column that a run does not have
  */
-export function compare(runs: readonly RunOrFolder[], key?: string): Figure;
-export function compare(a: RunOrFolder, b: RunOrFolder, key?: string): Figure;
-export function compare(first: RunOrFolder | readonly RunOrFolder[], second?: RunOrFolder, third = 'phi'): Figure {
+export function compare(runs: readonly RunOrName[], key?: string): Figure;
+export function compare(a: RunOrName, b: RunOrName, key?: string): Figure;
+export function compare(first: RunOrName | readonly RunOrName[], second?: RunOrName, third = 'phi'): Figure {
   const several = Array.isArray(first) as boolean;
-  const runs = several ? (first as readonly RunOrFolder[]) : [first as RunOrFolder, second!];
+  const runs = several ? (first as readonly RunOrName[]) : [first as RunOrName, second!];
   const key = several ? ((second as string | undefined) ?? 'phi') : third;
-  const folders = runs.map((run) => (typeof run === 'string' ? run : run.folder.path));
-  const names = folders.map((folder) => path.basename(folder));
+  const folders = runs.map(runPath);
+  const labels = runLabels(folders.map((folder) => ({ ...readRun(folder), name: path.basename(folder), folder })));
   const series = folders.map((folder, i): Series => {
-    readRun(folder);
     const rows = readMetrics(folder);
     if (rows.length && !(key in rows[0]))
       throw new Error(`${folder} has no column "${key}"; there are ${Object.keys(rows[0]).join(', ')}`);
-    const name = names.filter((each) => each === names[i]).length > 1 ? folder : names[i];
-    return { name, x: rows.map((row) => row.step), y: rows.map((row) => row[key]) };
+    return { name: labels[i], x: rows.map((row) => row.step), y: rows.map((row) => row[key]) };
   });
   return lineChart({ series, title: `${key} of ${runs.length} runs`, xTitle: 'GRPO step', yTitle: CURVES[key] ?? key });
 }

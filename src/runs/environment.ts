@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { version_core } from '@tensorflow/tfjs-core';
+import { ROOT } from '../files/paths';
 
 /** Written beside the configuration in a run folder. */
 export interface Environment {
@@ -23,9 +24,8 @@ export interface Environment {
 
 /** Describes this process. */
 export function describeEnvironment({ backend, engine, seed }: Pick<Environment, 'backend' | 'engine' | 'seed'>): Environment {
-  const root = join(__dirname, '../..'); // of src/runs as of dist/runs
-  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
-  return { version, commit: gitCommit(root), node: process.version, tfjs: version_core, backend, engine, seed };
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { version: string };
+  return { version, commit: gitCommit(ROOT), node: process.version, tfjs: version_core, backend, engine, seed };
 }
 
 /** Only of the package's own checkout: as a dependency it lies inside somebody else's. */

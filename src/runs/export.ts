@@ -4,12 +4,56 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { z } from 'zod';
 import { saveCheckpoint, type Checkpoint, type SaveOptions } from '../model/hub/checkpoint';
-import { writeFolderAtomic } from '../files/atomicFile';
+import type { ModelConfig } from '../model/types';
+import { makeFolder, writeFolderAtomic } from '../files/atomicFile';
+import { fit } from '../files/json';
 import { familyOf } from '../model/families';
 import { readRun, readSummary } from './runFolder';
+import { runPath, type RunOrName } from './runName';
+import { latestCheckpoint } from './savedState';
+import { checkpointValuesSchema } from './shapes';
 
 const PAPER = '[Synthetic Data for any Differentiable Target](https://arxiv.org/abs/2604.08423)';
+
+/** What a checkpoint says of the generator beside its weights, so that a run can be exported without its experiment. */
+const generatorSchema = z.object({
+  config: z.custom<ModelConfig>((value) => typeof value === 'object' && value !== null),
+  beginOfText: z.int().optional(),
+  endOfText: z.int().optional(),
+});
+
+/** The generator of a run's newest checkpoint, with its tokenizer's files. @throws Error if there is none */
+export function trainedGenerator(run: string): Checkpoint & Pick<SaveOptions, 'beginOfText' | 'endOfText' | 'files'> & { step: number } {
+  const { state, ignored } = latestCheckpoint(join(run, 'checkpoints'));
+  if (!state?.step) throw new Error(`${run} has no checkpoint to export${ignored.map(({ reason }) => `; ${reason}`).join('')}`);
+  const { values } = fit(`the checkpoint of step ${state.step}`, state.values, checkpointValuesSchema);
+  const model = fit(`the checkpoint of step ${state.step}`, values.model, generatorSchema);
+  return { ...model, params: state.trees.generator, files: state.files, step: state.step };
+}
+
+/**
+ * Writes what a run made into `folder`: `NAME-generator`, from its newest checkpoint, and with `examples` `NAME-data`; NAME is the experiment's.
+ * @param examples - the data set: what the trained generator wrote, e.g. `examples` of a validation
+ * @returns the folders written
+ * @throws Error if there is no run or no checkpoint, or as {@link saveCheckpoint}
+ */
+export async function exportRun(
+  run: RunOrName,
+  folder: string,
+  { examples }: { examples?: readonly object[] } = {},
+): Promise<string[]> {
+  const source = runPath(run);
+  const { config, purpose = `Φ of the experiment ${config.experiment} rises in a model fine-tuned on it` } = readRun(source);
+  const { config: model, params, step: _, ...options } = trainedGenerator(source);
+  const place = (what: string): string => join(folder, `${config.experiment}-${what}`);
+  makeFolder(folder);
+  await exportGenerator(place('generator'), { config: model, params }, { run: source, purpose, ...options });
+  if (!examples) return [place('generator')];
+  await exportDataset(place('data'), examples, { run: source, purpose });
+  return [place('generator'), place('data')];
+}
 
 /** What both exports take. */
 export interface ExportSource {
@@ -48,7 +92,7 @@ export async function exportGenerator(
  */
 export async function exportDataset(
   folder: string,
-  rows: readonly Readonly<Record<string, unknown>>[],
+  rows: readonly object[],
   { run, purpose }: ExportSource,
 ): Promise<void> {
   if (rows.length === 0) throw new Error(`nothing to export to ${folder}: the data set has no rows`);
@@ -72,7 +116,7 @@ function describeRun(run: string): string {
   const summary = readSummary(run);
   return [
     `## Result\n\n${summary ? jsonBlock(summary) : 'The run had not ended when this was exported: it has no summary.'}`,
-    `## Training\n\nSeed ${environment.seed}; the configuration:\n\n${jsonBlock(config)}`,
+    `## Training\n\nSeed ${config.seed}; the configuration:\n\n${jsonBlock(config)}`,
     `## Environment\n\n${jsonBlock(environment)}`,
   ].join('\n\n');
 }

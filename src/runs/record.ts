@@ -2,7 +2,6 @@
  * A training run with its folder: every row is logged, checkpoints are taken, and a run that was stopped goes on bit by bit as if it had not been.
  */
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { responsesOf } from '../policy/rollouts';
@@ -11,10 +10,13 @@ import type { Params } from '../tensor/params';
 import { restoreStream } from '../tensor/random';
 import { toStored, toTensors } from '../dpg/actor';
 import { divergenceWatch } from '../dpg/divergence';
+import { shown } from '../files/printable';
+import { tokenizerFiles } from '../text/tokenizer';
 import { describeEnvironment } from './environment';
-import { createRun, readRun, resumeRun, type RunFolder, type RunRecord } from './runFolder';
-import { RUNS } from './runReport';
+import { createRun, readRun, resumeRun, type RunFolder } from './runFolder';
+import { newRunFolder, runPath, type RunOrName } from './runName';
 import type { SavedState } from './savedState';
+import type { RunRecord } from './shapes';
 import { createEventFile } from './tensorboard';
 import type { Experiment } from '../dpg/experiment';
 import { startTraining, train, type TrainerState, type TrainStep } from '../dpg/train';
@@ -22,8 +24,9 @@ import type { ModelFolders } from '../dpg/models';
 
 /** How a run is logged. */
 export interface RecordOptions {
-  /** Steps between checkpoints; one more is taken at the end. */
-  readonly checkpointEvery?: number;
+  /** A checkpoint is taken after so many steps or seconds, whichever is over first, and at the end. */
+  readonly checkpointSteps?: number;
+  readonly checkpointSeconds?: number;
   /** Steps between samples of prompts, outputs and rewards in examples.jsonl. */
   readonly examplesEvery?: number;
   readonly signal?: AbortSignal;
@@ -68,15 +71,6 @@ function fromSaved({ step, trees, values }: SavedState): TrainerState {
   };
 }
 
-/** `runs/EXPERIMENT-seedN-TIME`, with a number for the second one in the same second. */
-function defaultFolder({ name, config }: Experiment): string {
-  const time = new Date().toISOString().slice(0, 19).replace(/:/g, '');
-  const folder = path.join(RUNS, `${name}-seed${config.seed}-${time}`);
-  let [free, count] = [folder, 1];
-  while (existsSync(free)) free = `${folder}-${++count}`;
-  return free;
-}
-
 /** SHA-256 over names, shapes and numbers. */
 function fingerprint(params: Params): string {
   const hash = createHash('sha256');
@@ -102,25 +96,38 @@ export const modelFolders = ({ models }: RunRecord): ModelFolders => ({
 /**
  * A new run, by default in a folder of its own under `runs/`.
  * @param models - folders that the experiment was made with, unless they were its own
- * @throws Error if the folder holds another run
+ * @throws Error if the folder holds anything
  */
-export function newRun(experiment: Experiment, folder = defaultFolder(experiment), models: ModelFolders = {}): Run {
-  const { name, config, generator } = experiment;
+export function newRun(experiment: Experiment, folder?: string, models: ModelFolders = {}): Run {
+  const { name, config, generator, purpose } = experiment;
   const environment = describeEnvironment({ backend: tf.getBackend(), engine: generator.model.engine, seed: config.seed });
-  const record = { config: { experiment: name, ...config }, environment, models: modelsOf(experiment, models) };
-  return { folder: createRun(folder, record), state: startTraining(experiment) };
+  const record = { config: { experiment: name, ...config }, purpose, environment, models: modelsOf(experiment, models) };
+  const place = folder ?? newRunFolder(name, config.seed);
+  return { folder: createRun(path.resolve(place), record), state: startTraining(experiment) };
 }
 
-/** @throws Error naming the first difference between an experiment and the run that it shall go on with */
-export function requireSame(experiment: Experiment, folder: string, { config, models }: RunRecord): void {
-  const { experiment: name, ...keys } = config;
-  if (name !== experiment.name) throw new Error(`${folder} holds a run of ${String(name)}, not of ${experiment.name}`);
-  const current = experiment.config as Readonly<Record<string, unknown>>;
-  const key = Object.keys(keys).find((each) => keys[each] !== current[each]);
-  if (key)
+/** Keys in which an experiment differs from a run, with the experiment's values. */
+function differences({ config }: Experiment, record: RunRecord): Record<string, unknown> {
+  const made: Readonly<Record<string, unknown>> = record.config;
+  const changed = Object.entries(config).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(made[key]));
+  return Object.fromEntries(changed);
+}
+
+/** @throws Error naming the first setting in which an experiment differs from the run that it shall go on with, but for the keys of `change` */
+function requireSameConfig(experiment: Experiment, folder: string, record: RunRecord, change: readonly string[]): void {
+  const { config } = record;
+  if (config.experiment !== experiment.name)
+    throw new Error(`${folder} holds a run of ${config.experiment}, not of ${experiment.name}`);
+  const [other] = Object.entries(differences(experiment, record)).filter(([key]) => !change.includes(key));
+  if (other)
     throw new Error(
-      `${folder} was made with ${key} ${String(keys[key])}, not ${String(current[key])}: resume it as it was configured`,
+      `${folder} was made with ${other[0]} ${shown(config[other[0]])}, not ${shown(other[1])}: ` +
+        `resume it as it was configured, or name ${other[0]} as a change`,
     );
+}
+
+/** @throws Error if an experiment has other models than the run that it shall go on with began with */
+function requireSameModels(experiment: Experiment, folder: string, { models }: RunRecord): void {
   for (const part of ['generator', 'target'] as const)
     if (models && models[part].sha256 !== fingerprint(experiment[part].params))
       throw new Error(
@@ -128,14 +135,23 @@ export function requireSame(experiment: Experiment, folder: string, { config, mo
       );
 }
 
+/** @throws Error naming the first difference between an experiment and the run in a folder, in settings or models */
+export function requireSame(experiment: Experiment, folder: string, change: readonly string[] = []): void {
+  const record = readRun(folder);
+  requireSameConfig(experiment, folder, record, change);
+  requireSameModels(experiment, folder, record);
+}
+
 /**
  * A run that was stopped, at its newest checkpoint; from the start if it had none.
+ * @param change - configuration keys in which the experiment may differ from the run: they are recorded, and count from here on
  * @throws Error if the folder holds no run, or one of another experiment, configuration or model
  */
-export function resumedRun(experiment: Experiment, folder: string): Run {
-  requireSame(experiment, folder, readRun(folder));
-  const { run, state } = resumeRun(folder);
-  return { folder: run, state: state ? fromSaved(state) : startTraining(experiment) };
+export function resumedRun(experiment: Experiment, run: RunOrName, change: readonly string[] = []): Run {
+  const folder = path.resolve(runPath(run));
+  requireSame(experiment, folder, change);
+  const { run: opened, state } = resumeRun(folder, differences(experiment, readRun(folder)));
+  return { folder: opened, state: state?.step ? fromSaved(state) : startTraining(experiment) };
 }
 
 const EXAMPLES_PER_SAMPLE = 4;
@@ -165,23 +181,52 @@ function sampleOf(experiment: Experiment, step: TrainStep) {
   }));
 }
 
-/** {@link train}, logged into the run's folder. Yields every step after its row is written. */
+/** What an export of the generator needs beside its weights. */
+function generatorFiles({ generator: { model, tokenizer } }: Experiment): Pick<SavedState, 'files'> & { model: object } {
+  return {
+    model: { config: model.config, beginOfText: tokenizer.bosId, endOfText: tokenizer.eosId },
+    files: tokenizerFiles(tokenizer),
+  };
+}
+
+/** Takes the checkpoints of a run. */
+function checkpointer(experiment: Experiment, { folder, state }: Run, { checkpointSteps = 50, checkpointSeconds = 60 }: RecordOptions) {
+  const { model, files } = generatorFiles(experiment);
+  let [saved, time] = [state.step, performance.now()];
+  const save = async (): Promise<void> => {
+    const { trees, values } = toSaved(state);
+    await folder.saveCheckpoint(state.step, { trees: state.step ? trees : {}, values: { ...values, model }, files });
+    [saved, time] = [state.step, performance.now()];
+  };
+  return {
+    /** Of the start, which follows from the configuration: every run with rows has a checkpoint. */
+    start: async () => void (state.step === 0 && (await save())),
+    due: () => state.step - saved >= checkpointSteps || performance.now() - time >= 1000 * checkpointSeconds,
+    save: async () => void (saved !== state.step && (await save())),
+  };
+}
+
+/**
+ * {@link train}, logged into the run's folder. Yields every step after its row is written.
+ * @throws Error if the experiment has another configuration than the run; only its `steps` may be others, and are recorded
+ */
 export async function* record(
   experiment: Experiment,
-  { folder, state }: Run,
+  run: Run,
   options: RecordOptions = {},
 ): AsyncGenerator<TrainStep, void, undefined> {
-  const { checkpointEvery = 50, examplesEvery = 10, signal, warn = console.warn } = options;
+  const { examplesEvery = 10, signal, warn = console.warn } = options;
+  const { folder, state } = run;
   folder.reopen(); // a notebook closes it at its end, and may then be told to go on
-  const events = createEventFile(folder.path);
-  let [logged, saved] = [state.step, state.step];
-  const checkpoint = async (): Promise<void> => {
-    if (saved === state.step || logged !== state.step) return; // a step whose rows could not be written is done again
-    await folder.saveCheckpoint(state.step, toSaved(state));
-    saved = state.step;
-  };
+  requireSameConfig(experiment, folder.path, folder.record, ['steps']);
+  const change = differences(experiment, folder.record);
+  if (Object.keys(change).length) folder.change(state.step, change);
+  const events = createEventFile(folder.path, state.step + 1);
+  const checkpoints = checkpointer(experiment, run, options);
   const diverging = divergenceWatch();
+  let logged = state.step;
   try {
+    await checkpoints.start();
     for await (const step of train({ ...experiment, state, signal })) {
       folder.appendMetrics(step.row);
       const warning = diverging(step.row);
@@ -189,10 +234,10 @@ export async function* record(
       events.write(step.row.step, step.row);
       if (step.row.step % examplesEvery === 0 || step.row.step === 1) folder.appendExamples(sampleOf(experiment, step));
       logged = step.row.step;
-      if (step.row.step % checkpointEvery === 0) await checkpoint();
+      if (checkpoints.due()) await checkpoints.save();
       yield step;
     }
   } finally {
-    await checkpoint();
+    if (logged === state.step) await checkpoints.save(); // a step whose rows could not be written is done again
   }
 }

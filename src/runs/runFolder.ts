@@ -5,42 +5,52 @@
  * the rows of a run that was killed and resumed equal those of one that was not.
  */
 import { existsSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
-import { appendWhole, fileSize, makeFolder, removeLeftovers, syncFile, writeFileAtomic } from '../files/atomicFile';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
+import {
+  appendWhole,
+  fileSize,
+  isLeftover,
+  makeFolder,
+  readFolder,
+  removeLeftovers,
+  syncFile,
+  writeFileAtomic,
+} from '../files/atomicFile';
 import type { MetricsRow } from '../dpg/train';
-import type { Environment } from './environment';
-import { lockRun } from './runLock';
+import { fit, parseJson, readJson, readText } from '../files/json';
+import { shown } from '../files/printable';
+import { LOCK, lockRun, type RunLock } from './runLock';
 import { latestCheckpoint, saveState, type LatestCheckpoint, type SavedState } from './savedState';
+import {
+  checkpointValuesSchema,
+  exampleRowSchema,
+  metricsRowSchema,
+  runRecordSchema,
+  summarySchema,
+  type ExampleRow,
+  type RunRecord,
+  type Summary,
+} from './shapes';
 
-/** One synthetic example of a step: prompt, response, reward and whatever else is worth reading. */
-export type ExampleRow = { readonly step: number } & Readonly<Record<string, unknown>>;
-
-/** A model that a run starts from. */
-export interface ModelRecord {
-  /** Its Hugging Face folder; absent for the experiment's own. */
-  readonly folder?: string;
-  /** Of its parameters. */
-  readonly sha256: string;
-}
-
-/** What `config.json` holds. */
-export interface RunRecord {
-  readonly config: Readonly<Record<string, unknown>>;
-  readonly environment: Environment;
-  readonly models?: Readonly<Record<'generator' | 'target', ModelRecord>>;
-}
+type Values = Readonly<Record<string, unknown>>;
 
 /** A run folder open for writing, by this process alone until `close`. Every method throws an Error with path and cause. */
 export interface RunFolder {
   readonly path: string;
   /** Folder for figures. */
   readonly figures: string;
+  /** What `config.json` holds. */
+  readonly record: RunRecord;
   /** One row a GRPO step, in ascending order of steps. */
   appendMetrics(row: MetricsRow): void;
   appendExamples(rows: readonly ExampleRow[]): void;
   /** Flushes all rows so far, then writes everything needed to go on behind `step`. */
   saveCheckpoint(step: number, state: Omit<SavedState, 'step'>): Promise<void>;
-  writeSummary(summary: Readonly<Record<string, unknown>>): void;
+  /** Notes in `config.json` that these keys have new values in the steps after `step`. */
+  change(step: number, config: Values): void;
+  /** @throws Error if it is of another step than the last row */
+  writeSummary(summary: Summary): void;
   /** Lets other processes write here; the folder stays as it is. */
   close(): void;
   /** Undoes `close`. @throws Error if another process writes there or has written in between */
@@ -48,7 +58,7 @@ export interface RunFolder {
 }
 
 /** Result of {@link resumeRun}. */
-export interface ResumedRun extends RunRecord {
+export interface ResumedRun {
   readonly run: RunFolder;
   /** Where to go on, or null: from the start. */
   readonly state: SavedState | null;
@@ -56,78 +66,102 @@ export interface ResumedRun extends RunRecord {
   readonly ignored: LatestCheckpoint['ignored'];
 }
 
-const ROWS = ['metrics.jsonl', 'examples.jsonl'];
+const METRICS = 'metrics.jsonl';
+const ROWS: Readonly<Record<string, z.ZodType<{ step: number }>>> = { [METRICS]: metricsRowSchema, 'examples.jsonl': exampleRowSchema };
 
 /**
  * Starts a run in `folder`, made with its parents if absent.
  *
- * @throws Error if the folder holds another run or another process writes there
+ * @throws Error if the folder holds anything, or another process writes there
  */
 export function createRun(folder: string, record: RunRecord): RunFolder {
+  if (folder === '') throw new Error("a run folder needs a name (got '')");
   makeFolder(folder);
-  return withLock(folder, (release) => {
-    const present = ['config.json', ...ROWS, 'checkpoints', 'summary.json'].find((name) => existsSync(join(folder, name)));
+  refuseForeign(folder);
+  return withLock(folder, (lock) => {
+    const present = readFolder(folder).find((name) => OWN.includes(name) && name !== 'figures');
     if (present) throw new Error(`${folder} already holds a run (${present}): resume it or choose another folder`);
+    removeLeftovers(folder);
     writeFileAtomic(join(folder, 'config.json'), prettyJson(record));
-    return openRun(folder, release);
+    return openRun(folder, record, lock);
   });
+}
+
+/** What may lie in a run folder; an executed notebook is written there from its first cell on, before its run begins. */
+const OWN = ['config.json', ...Object.keys(ROWS), 'checkpoints', 'summary.json', 'figures'];
+const isOwn = (name: string): boolean => OWN.includes(name) || /^events\.out\.|\.ipynb$/.test(name);
+
+/** @throws Error if the folder holds what is no part of a run */
+function refuseForeign(folder: string): void {
+  const foreign = readFolder(folder).find((name) => !isOwn(name) && name !== LOCK && !isLeftover(name));
+  if (foreign) throw new Error(`${folder} holds ${shown(foreign)}, which is no part of a run: choose a new or an empty folder`);
 }
 
 /**
  * Opens a run to go on from its newest whole checkpoint: later rows are cut off, leftovers of a killed process removed.
  *
- * @throws Error if there is no run, another process writes there, no checkpoint of several is readable, or rows are missing
+ * @param change - configuration keys that are to have other values from here on
+ * @throws Error if there is no run, another process writes there, `config.json` was changed otherwise, no checkpoint is readable though there are
+ *   rows, or rows are missing or damaged; the folder is then as it was
  */
-export function resumeRun(folder: string): ResumedRun {
-  const record = readRun(folder);
-  return withLock(folder, (release) => {
-    const checkpoints = join(folder, 'checkpoints');
-    for (const place of [folder, checkpoints]) removeLeftovers(place);
-    const { state: saved, ignored } = latestCheckpoint(checkpoints);
-    if (!saved && ignored.length > 0) {
-      const reasons = ignored.map(({ reason }) => `\n  ${reason}`).join('');
-      throw new Error(`no checkpoint in ${checkpoints} is readable; start a new run in another folder:${reasons}`);
-    }
-    const { rowBytes, state } = saved ? unpack(saved) : { rowBytes: {}, state: null };
-    truncateRows(folder, rowBytes, state?.step);
+export function resumeRun(folder: string, change: Values = {}): ResumedRun {
+  readRun(folder);
+  return withLock(folder, (lock) => {
+    const record = readRun(folder);
+    const { state: saved, ignored } = latestCheckpoint(join(folder, 'checkpoints'));
+    if (!saved) requireNoRows(folder, ignored);
+    const { rowBytes, config, state } = saved ? unpack(saved) : { rowBytes: {} as Record<string, number>, config: record.config, state: null };
+    requireUnchanged(folder, record, config, change);
+    for (const [name, schema] of Object.entries(ROWS)) checkRows(join(folder, name), rowBytes[name] ?? 0, schema, state?.step ?? 0);
+    for (const place of [folder, join(folder, 'checkpoints')]) removeLeftovers(place);
+    for (const name of Object.keys(ROWS)) if (existsSync(join(folder, name))) truncateSync(join(folder, name), rowBytes[name] ?? 0);
     for (const { path } of ignored) setAside(path);
-    return { ...record, run: openRun(folder, release, state?.step), state, ignored };
+    const run = openRun(folder, record, lock, state?.step);
+    if (Object.keys(change).length) run.change(state?.step ?? 0, change);
+    return { run, state, ignored };
   });
 }
 
-/** Reads `config.json` of a run folder. Throws Error if there is none. */
+/** Reads `config.json` of a run folder. @throws Error if there is none, or one that does not fit */
 export function readRun(folder: string): RunRecord {
   const path = join(folder, 'config.json');
   if (!existsSync(path)) throw new Error(`${folder} holds no run: it has no config.json`);
-  return JSON.parse(readFileSync(path, 'utf8')) as RunRecord;
+  return readJson(path, runRecordSchema);
 }
 
-/** Reads `summary.json`, or null for a run that has not ended. */
-export function readSummary(folder: string): Record<string, unknown> | null {
+/** Reads `summary.json`, or null for a run that has not ended. @throws Error for one that does not fit */
+export function readSummary(folder: string): Summary | null {
   const path = join(folder, 'summary.json');
-  return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>) : null;
+  return existsSync(path) ? readJson(path, summarySchema) : null;
 }
 
-/** Reads `metrics.jsonl`; a last line that is still being written is left out. */
+/** Reads `metrics.jsonl`; a last line that is still being written is left out. @throws Error naming the line that does not fit */
 export function readMetrics(folder: string): MetricsRow[] {
-  const path = join(folder, 'metrics.jsonl');
-  const lines = existsSync(path) ? readFileSync(path, 'utf8').split('\n').slice(0, -1) : [];
-  return lines.map((line) => JSON.parse(line) as MetricsRow);
+  const path = join(folder, METRICS);
+  return parseRows(path, readText(path), metricsRowSchema);
 }
 
-function openRun(folder: string, release: () => void, lastStep = -Infinity): RunFolder {
-  const [metrics, examples] = ROWS.map((name) => join(folder, name));
+/** Whole lines of a row file. @throws Error naming the line that does not fit, or whose step is below that of the line before */
+function parseRows<T extends { step: number }>(path: string, text: string, schema: z.ZodType<T>): T[] {
+  const rows = text.split('\n').slice(0, -1).map((line, i) => parseJson(`${path}: line ${i + 1}`, line, schema)); // prettier-ignore
+  const early = rows.findIndex(({ step }, i) => i > 0 && step < rows[i - 1].step);
+  if (early > 0) throw new Error(`${path}: line ${early + 1} is of step ${rows[early].step}, after one of step ${rows[early - 1].step}`);
+  return rows;
+}
+
+function openRun(folder: string, initial: RunRecord, opened: RunLock, lastStep = 0): RunFolder {
+  const [metrics, examples] = Object.keys(ROWS).map((name) => join(folder, name));
   const figures = join(folder, 'figures');
   makeFolder(figures);
   for (const path of [metrics, examples]) appendRows(path, []); // both exist from the start
-  const sizes = (): string => [metrics, examples].map(fileSize).join();
-  let left: string | undefined; // sizes when it was closed
-  const checkOpen = (): void => {
-    if (left !== undefined) throw new Error(`the run in ${folder} is closed: resume it to write again`);
-  };
+  const { checkOpen, close, reopen } = access(folder, opened, [metrics, examples]);
+  let record = initial;
   return {
     path: folder,
     figures,
+    get record() {
+      return record;
+    },
     appendMetrics(row) {
       checkOpen();
       if (!(row.step > lastStep)) throw new Error(`${metrics}: a row of step ${row.step} cannot follow step ${lastStep}`);
@@ -138,40 +172,68 @@ function openRun(folder: string, release: () => void, lastStep = -Infinity): Run
       checkOpen();
       appendRows(examples, rows);
     },
-    async saveCheckpoint(step, { trees, values }) {
+    async saveCheckpoint(step, state) {
       checkOpen();
-      const rowBytes = Object.fromEntries(ROWS.map((name) => [name, flushedSize(join(folder, name))]));
-      await saveState(join(folder, 'checkpoints'), { step, trees, values: { rowBytes, values } });
+      const rowBytes = Object.fromEntries([metrics, examples].map((path) => [basename(path), flushedSize(path)]));
+      const values = { config: record.config, rowBytes, values: state.values };
+      await saveState(join(folder, 'checkpoints'), { ...state, step, values });
+    },
+    change(step, config) {
+      checkOpen();
+      record = changed(record, step, config);
+      writeFileAtomic(join(folder, 'config.json'), prettyJson(record));
     },
     writeSummary(summary) {
       checkOpen();
-      writeFileAtomic(join(folder, 'summary.json'), prettyJson(summary));
+      if (summary.steps !== lastStep)
+        throw new Error(`a summary of step ${summary.steps} is none of ${folder}, which is at step ${lastStep}: validate again`);
+      writeFileAtomic(join(folder, 'summary.json'), prettyJson(fit('the summary', summary, summarySchema)));
     },
-    close() {
-      left ??= sizes();
-      release();
-    },
-    reopen() {
-      if (left === undefined) return;
-      release = withLock(folder, (unlock) => {
-        if (sizes() !== left) throw new Error(`another process has gone on with the run in ${folder}: resume it`);
-        return unlock;
-      });
-      left = undefined;
-    },
+    close,
+    reopen,
   };
 }
 
+/** Who may write: this process, until it closes the run or loses its lock. */
+function access(folder: string, opened: RunLock, rowFiles: readonly string[]) {
+  const sizes = (): string => rowFiles.map(fileSize).join();
+  let lock = opened;
+  let left: string | undefined; // sizes when it was closed
+  const checkOpen = (): void => {
+    if (left !== undefined) throw new Error(`the run in ${folder} is closed: resume it to write again`);
+    lock.check();
+  };
+  const close = (): void => {
+    left ??= sizes();
+    lock.release();
+  };
+  const reopen = (): void => {
+    if (left === undefined) return;
+    lock = withLock(folder, (taken) => {
+      if (sizes() !== left) throw new Error(`another process has gone on with the run in ${folder}: resume it`);
+      return taken;
+    });
+    left = undefined;
+  };
+  return { checkOpen, close, reopen };
+}
+
 /** Runs `f` under the folder's lock, which stays held unless `f` throws. */
-function withLock<T>(folder: string, f: (release: () => void) => T): T {
-  const release = lockRun(folder);
+function withLock<T>(folder: string, f: (lock: RunLock) => T): T {
+  const lock = lockRun(folder);
   try {
-    return f(release);
+    return f(lock);
   } catch (error) {
-    release();
+    lock.release();
     throw error;
   }
 }
+
+const changed = (record: RunRecord, step: number, config: Values): RunRecord => ({
+  ...record,
+  config: { ...record.config, ...config },
+  changes: [...(record.changes ?? []), { step, config }],
+});
 
 function appendRows(path: string, rows: readonly object[]): void {
   appendWhole(path, Buffer.from(rows.map((row) => JSON.stringify(row) + '\n').join('')));
@@ -183,19 +245,41 @@ function flushedSize(path: string): number {
 }
 
 /** Parts what `saveCheckpoint` put together. */
-function unpack(saved: SavedState): { rowBytes: Record<string, number>; state: SavedState } {
-  const { rowBytes, values } = saved.values as { rowBytes: Record<string, number>; values: SavedState['values'] };
-  return { rowBytes, state: { ...saved, values } };
+function unpack(saved: SavedState): z.infer<typeof checkpointValuesSchema> & { state: SavedState } {
+  const parts = fit(`the checkpoint of step ${saved.step}`, saved.values, checkpointValuesSchema);
+  return { ...parts, state: { ...saved, values: parts.values } };
 }
 
-/** Cuts the row files back to what they were at the checkpoint; to nothing without one. */
-function truncateRows(folder: string, rowBytes: Readonly<Record<string, number>>, step: number | undefined): void {
-  const files = ROWS.map((name) => ({ path: join(folder, name), bytes: rowBytes[name] ?? 0 }));
-  for (const { path, bytes } of files) {
-    const size = fileSize(path);
-    if (size < bytes) throw new Error(`${path} lost rows: it had ${bytes} bytes at the checkpoint of step ${step}, now ${size}`);
-  }
-  for (const { path, bytes } of files) if (existsSync(path)) truncateSync(path, bytes);
+/** A run without rows may start over: nothing is lost. Every other one has a checkpoint, if only of its start. */
+function requireNoRows(folder: string, ignored: LatestCheckpoint['ignored']): void {
+  if (!ignored.length && Object.keys(ROWS).every((name) => fileSize(join(folder, name)) === 0)) return;
+  const reasons = ignored.map(({ reason }) => `\n  ${reason}`).join('');
+  throw new Error(
+    `no checkpoint in ${join(folder, 'checkpoints')} is readable; the rows stay as they are: start a new run in another folder${reasons && ':'}${reasons}`,
+  );
+}
+
+/** @throws Error naming the first key whose value is neither that of the checkpoint nor a recorded or wanted change */
+function requireUnchanged(folder: string, { config, changes = [] }: RunRecord, made: Values, wanted: Values): void {
+  const known = changes.reduce<Values>((config, change) => ({ ...config, ...change.config }), made);
+  const same = (key: string): boolean => JSON.stringify(config[key]) === JSON.stringify(known[key]);
+  const key = [...new Set([...Object.keys(known), ...Object.keys(config)])].find((each) => !same(each) && !(each in wanted));
+  if (key === undefined) return;
+  throw new Error(
+    `${join(folder, 'config.json')} says ${key} ${shown(config[key])}, but the run was made with ${shown(known[key])}: ` +
+      `put it back, or resume with --change ${key}=${shown(config[key])}`,
+  );
+}
+
+/** Rows up to the checkpoint. @throws Error if some are missing or damaged */
+function checkRows(path: string, bytes: number, schema: z.ZodType<{ step: number }>, step: number): void {
+  const size = fileSize(path);
+  if (size < bytes) throw new Error(`${path} lost rows: it had ${bytes} bytes at the checkpoint of step ${step}, now ${size}`);
+  if (bytes === 0) return;
+  const rows = parseRows(path, readFileSync(path).toString('utf8', 0, bytes), schema);
+  const last = rows.at(-1)?.step ?? 0;
+  if (last > step || (path.endsWith(METRICS) && last !== step))
+    throw new Error(`${path} ends with step ${last} where the checkpoint of step ${step} was taken: its rows were changed`);
 }
 
 /** Keeps a damaged checkpoint for inspection, out of the way of the one that will be written under its name. */

@@ -1,58 +1,106 @@
 /**
- * One writer per run folder: a file with the owner's process id. The lock of a process that is gone is taken over.
+ * One writer per run folder, and the one place that tells whether a run is alive.
+ *
+ * The lock is a folder `run.lock` with its owner in it. It appears whole, by a rename that fails where another one lies, and the lock of a process
+ * that is gone is taken over. Its age says nothing: a step may keep a process from showing signs of life for hours.
  */
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { writeError, writeFileAtomic } from '../files/atomicFile';
+import { z } from 'zod';
+import { readJson } from '../files/json';
+import { temporaryName, writeError } from '../files/atomicFile';
 
-interface Owner {
-  readonly pid: number;
-  readonly host: string;
+/** Name of the lock in a run folder. */
+export const LOCK = 'run.lock';
+
+const ownerSchema = z.object({
+  pid: z.int().positive(),
+  host: z.string(),
   /** When the process started, in ticks since boot (Linux), else null: tells a reused process id from the owner's. */
-  readonly started: string | null;
+  started: z.string().nullable(),
+  /** Different for every lock. */
+  token: z.string(),
+});
+type Owner = z.infer<typeof ownerSchema>;
+
+/** A lock that this process holds. */
+export interface RunLock {
+  /** @throws Error if the lock is no longer this process's: two must not write */
+  check(): void;
+  /** Harmless when called twice. */
+  release(): void;
+}
+
+/** The living process that writes into a run folder, or null; one on another host counts as living. */
+export function livingOwner(folder: string): { readonly pid: number; readonly host: string } | null {
+  const owner = readOwner(join(folder, LOCK));
+  return owner && isAlive(owner) ? owner : null;
 }
 
 /**
  * Takes the lock of a run folder.
  *
- * @returns releases the lock; harmless when called twice
  * @throws Error naming the process that writes there, and the way out
  */
-export function lockRun(folder: string): () => void {
-  const path = join(folder, 'run.lock');
-  const self: Owner = { pid: process.pid, host: hostname(), started: startTime(process.pid) };
-  if (!createNew(path, JSON.stringify(self))) takeOver(path, self);
-  let held = true;
-  return () => {
-    if (held) rmSync(path, { force: true });
-    held = false;
+export function lockRun(folder: string): RunLock {
+  const path = join(folder, LOCK);
+  const owner: Owner = { pid: process.pid, host: hostname(), started: startTime(process.pid), token: randomUUID() };
+  const prepared = temporaryName(path);
+  try {
+    mkdirSync(prepared);
+    writeFileSync(join(prepared, 'owner.json'), JSON.stringify(owner));
+    for (let tries = 0; !renamed(prepared, path); tries++) {
+      if (tries === 10) throw new Error(`other processes are just taking ${path}: try again`);
+      removeDead(path);
+    }
+  } catch (error) {
+    rmSync(prepared, { recursive: true, force: true });
+    throw writeError(path, error);
+  }
+  const isOwn = (): boolean => readOwner(path)?.token === owner.token;
+  return {
+    check() {
+      if (isOwn()) return;
+      throw new Error(`${path} is no longer this process's: it writes no more; resume the run when no other process writes there`);
+    },
+    release() {
+      if (isOwn()) remove(path);
+    },
   };
 }
 
-/** Replaces the lock of a dead process. A second lock keeps two processes from doing so at once. */
-function takeOver(path: string, self: Owner): void {
-  const guard = `${path}.takeover`;
-  refuseLivingOwner(path);
-  if (!createNew(guard, JSON.stringify(self))) {
-    refuseLivingOwner(guard);
-    rmSync(guard, { force: true }); // its maker died while it took over
-    if (!createNew(guard, JSON.stringify(self))) throw new Error(`another process is just taking over ${path}`);
-  }
+/** Renames a folder onto a path unless something lies there. */
+function renamed(from: string, to: string): boolean {
   try {
-    refuseLivingOwner(path); // it may have changed hands before we held the guard
-    writeFileAtomic(path, JSON.stringify(self)); // a rename: at no moment is there no lock
-  } finally {
-    rmSync(guard, { force: true });
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if (existsSync(to)) return false;
+    throw error;
   }
 }
 
-function refuseLivingOwner(path: string): void {
+/** Removes the lock of a process that is gone. @throws Error naming the process if it is alive */
+function removeDead(path: string): void {
   const owner = readOwner(path);
-  if (owner === null) {
-    if (age(path) < 10) throw new Error(`another process is just taking ${path}`);
-    return; // unreadable for long: its writer died before it had written
-  }
+  if (owner) refuseLiving(path, owner);
+  const aside = temporaryName(path);
+  if (!existsSync(path) || !renamed(path, aside)) return;
+  const taken = readOwner(aside);
+  if (taken && taken.token !== owner?.token) renamed(aside, path); // another process had taken it over in between: it is theirs
+  rmSync(aside, { recursive: true, force: true });
+}
+
+/** So that a crash leaves no lock without an owner. */
+function remove(path: string): void {
+  const aside = temporaryName(path);
+  renameSync(path, aside);
+  rmSync(aside, { recursive: true, force: true });
+}
+
+function refuseLiving(path: string, owner: Owner): void {
   const who = `process ${owner.pid} on ${owner.host}`;
   if (owner.host !== hostname()) throw new Error(`${who} writes into this run; if it is gone, delete ${path}`);
   if (owner.pid === process.pid && owner.started === startTime(process.pid))
@@ -60,15 +108,17 @@ function refuseLivingOwner(path: string): void {
   if (isAlive(owner)) throw new Error(`${who} writes into this run: stop it or choose another folder (${path})`);
 }
 
+/** Null where there is no lock, or one that says nothing: it was not written by {@link lockRun}. */
 function readOwner(path: string): Owner | null {
   try {
-    return JSON.parse(readFileSync(path, 'utf8')) as Owner;
+    return readJson(join(path, 'owner.json'), ownerSchema);
   } catch {
     return null;
   }
 }
 
-function isAlive({ pid, started }: Owner): boolean {
+function isAlive({ pid, host, started }: Owner): boolean {
+  if (host !== hostname()) return true;
   try {
     process.kill(pid, 0); // signal 0 only asks
   } catch (error) {
@@ -84,22 +134,5 @@ function startTime(pid: number): string | null {
     return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
   } catch {
     return null;
-  }
-}
-
-/** Seconds since the file was written; infinite when it is gone. */
-function age(path: string): number {
-  const written = statSync(path, { throwIfNoEntry: false })?.mtimeMs;
-  return written === undefined ? Infinity : (Date.now() - written) / 1000;
-}
-
-/** Makes a file unless there is one. */
-function createNew(path: string, text: string): boolean {
-  try {
-    writeFileSync(path, text, { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw writeError(path, error);
   }
 }

@@ -22,20 +22,27 @@ export interface EventFile {
 let filesOfProcess = 0;
 
 /**
- * Starts a new event file in `folder` (made if absent). A resumed run starts another one: TensorBoard joins the files of a folder.
+ * Starts a new event file in `folder` (made if absent). A resumed run starts another one: TensorBoard joins the files of a folder, and drops
+ * what earlier ones hold of steps from `firstStep` on, which are done again.
  *
+ * @param firstStep - of the scalars to come
  * @param time - seconds since 1970, default now
  */
-export function createEventFile(folder: string, time = Date.now() / 1000): EventFile {
+export function createEventFile(folder: string, firstStep: number, time = Date.now() / 1000): EventFile {
   makeFolder(folder);
   const second = String(Math.floor(time)).padStart(10, '0');
   const path = join(folder, `events.out.tfevents.${second}.${hostname()}.${process.pid}.${filesOfProcess++}`);
-  appendWhole(path, tfRecord(Buffer.concat([doubleField(1, time), bytesField(3, Buffer.from('brain.Event:2'))])));
+  const version = Buffer.concat([doubleField(1, time), bytesField(3, Buffer.from('brain.Event:2'))]);
+  appendWhole(path, Buffer.concat([tfRecord(version), tfRecord(startEvent(firstStep, time))]));
   return {
     path,
     write: (step, scalars, now = Date.now() / 1000) => appendWhole(path, tfRecord(scalarEvent(step, scalars, now))),
   };
 }
+
+/** `Event { double wall_time = 1; int64 step = 2; SessionLog session_log = 7 }`, `SessionLog { SessionStatus status = 1 }`, START is 1. */
+const startEvent = (step: number, time: number): Buffer =>
+  Buffer.concat([doubleField(1, time), varintField(2, step), bytesField(7, varintField(1, 1))]);
 
 /** `Event { double wall_time = 1; int64 step = 2; Summary summary = 5 }`, `Summary { repeated Value value = 1 }`. */
 function scalarEvent(step: number, scalars: Readonly<Record<string, number>>, time: number): Buffer {

@@ -6,7 +6,8 @@ import { UsageError } from '../../src/cli/command';
 import { run } from '../../src/cli/figures';
 import { parseConfig } from '../../src/dpg/config';
 import { readResults, type ResultRow } from '../../src/runs/results';
-import { createRun, type RunRecord } from '../../src/runs/runFolder';
+import { createRun } from '../../src/runs/runFolder';
+import { metricsRow, runRecord } from '../support/runRows';
 
 vi.mock('../../src/experiments/sweeps', () => {
   const config = { prompts: 4, rollouts: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
@@ -58,9 +59,10 @@ describe('dpg figures', () => {
 
   it('adds a row from a run folder, of any experiment', async () => {
     const config = { experiment: 'qr-code', ...parseConfig({}), seed: 3 };
-    const recorded = createRun(path.join(folder, 'run'), { config, environment: {} as RunRecord['environment'] });
-    recorded.appendMetrics({ step: 1, phi: -0.6, pixel_accuracy: 0.7, seconds: 2 } as never);
-    recorded.writeSummary({ held_out: { phi: -0.5, pixel_accuracy: 0.8 } });
+    const held_out = { phi: -0.5, pixel_accuracy: 0.8 };
+    const recorded = createRun(path.join(folder, 'run'), { ...runRecord(), config });
+    recorded.appendMetrics(metricsRow(1, { phi: -0.6, pixel_accuracy: 0.7 }));
+    recorded.writeSummary({ experiment: 'qr-code', seed: 3, steps: 1, seconds: 1, held_out });
     recorded.close();
     await figures('qr-code', '--add', recorded.path, '--method', 'narrow');
     expect(names()).toEqual(['reported narrow 3']);

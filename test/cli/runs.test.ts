@@ -60,15 +60,17 @@ test('a run is running while a living process holds it, and stopped without a su
   fs.cpSync(first, copy, { recursive: true });
   fs.rmSync(join(copy, 'summary.json'));
   fs.appendFileSync(join(copy, 'metrics.jsonl'), '{"step": 3, "ph');
-  const stateWith = async (pid: number | null): Promise<string> => {
-    fs.rmSync(join(copy, 'run.lock'), { force: true });
-    if (pid) fs.writeFileSync(join(copy, 'run.lock'), JSON.stringify({ pid, host: hostname(), started: null }));
+  const stateWith = async (pid: number | null, started: string | null = null): Promise<string> => {
+    fs.rmSync(join(copy, 'run.lock'), { force: true, recursive: true });
+    if (pid) fs.mkdirSync(join(copy, 'run.lock'));
+    if (pid) fs.writeFileSync(join(copy, 'run.lock/owner.json'), JSON.stringify({ pid, host: hostname(), started, token: 'a' }));
     output.length = 0;
     await runs(['show', copy, '--json']);
     expect((json() as RunReport).steps).toBe(2);
     return (json() as RunReport).state;
   };
   expect(await stateWith(process.pid)).toBe('running');
+  expect(await stateWith(process.pid, 'long ago')).toBe('stopped'); // its process id is in use again
   expect(await stateWith(2 ** 30)).toBe('stopped');
   expect(await stateWith(null)).toBe('stopped');
 });
@@ -105,7 +107,7 @@ test('compare: the keys that differ and no other, then the metrics side by side'
 test.each([[[]], [['list', 'a', 'b']], [['show']], [['compare', 'a']], [['show', '/none']], [['list', '/none']]])(
   'wrong usage: dpg runs %j',
   async (argv) => {
-    await expect(runs(argv)).rejects.toThrow(/dpg runs takes|holds no run|ENOENT/);
+    await expect(runs(argv)).rejects.toThrow(/dpg runs takes|holds no run|there is no such folder/);
   },
 );
 

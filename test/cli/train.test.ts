@@ -105,8 +105,14 @@ describe('dpg train', () => {
       ['sixty-seven', '--preset', 'huge'],
       /--preset: there are the presets tiny, gpt2, paper \(got "huge"\)/,
     ],
-    ['a run that is not there', ['sixty-seven', '--resume', '/none'], /--resume: \/none holds no run/],
-    ['--resume with other keys', ['sixty-seven', '--resume', '/none', '--seed', '1'], /leave out --seed/],
+    ['a run that is not there', ['--resume', '/none'], /--resume: \/none holds no run/],
+    ['--resume with other keys', ['--resume', '/none', '--seed', '1'], /leave out --seed, or give it as --change/],
+    ['an empty name of a folder', ['sixty-seven', '--out', ''], /--out needs the name of a folder \(got ''\)/],
+    [
+      'no checkpoint interval',
+      ['sixty-seven', '--checkpoint-seconds', '0'],
+      /--checkpoint-seconds must be a whole number from 1/,
+    ],
   ])('tells a mistake in one line: %s', async (_, argv, complaint) => {
     const error = await run(argv).catch((thrown: unknown) => thrown as Error);
     expect(error).toBeInstanceOf(UsageError);
@@ -153,11 +159,11 @@ describe('dpg train', () => {
     child.process.kill('SIGINT');
     expect(await child.exit).toBe(130);
     const folder = join(place, 'stopped');
-    expect(child.stdout()).toContain(`go on with: dpg train sixty-seven --resume ${folder}`);
+    expect(child.stdout()).toContain(`go on with: dpg train --resume ${folder}`);
     expect(fs.existsSync(join(folder, 'run.lock'))).toBe(false);
     const [stopped] = latestCheckpoint(join(folder, 'checkpoints')).state ? rows(folder).slice(-1) : [];
     expect(stopped.step).toBeGreaterThanOrEqual(2);
-    const resumed = dpg('train', 'sixty-seven', '--resume', folder);
+    const resumed = dpg('train', '--resume', folder);
     await resumed.prints(`step ${stopped.step + 3}/150`);
     expect(resumed.stdout()).not.toContain(`step ${stopped.step}/150`);
     resumed.process.kill('SIGINT');

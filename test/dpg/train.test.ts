@@ -150,7 +150,7 @@ describe('a field of an experiment that is replaced in a copy', () => {
     const experiment = { ...sharpening(), objective: halfNorm, observe: tunedNorm };
     const [{ row }] = await run(experiment, undefined, 1);
     expect(row.phi).toBeCloseTo(row.half_norm, 5);
-    const { phi, metrics, tuned } = await validate(experiment, experiment.generator.params);
+    const { phi, metrics, tuned } = await validate(experiment);
     expect(phi).toBeCloseTo(metrics.half_norm, 5);
     disposeParams(tuned);
   });
@@ -163,7 +163,7 @@ describe('a field of an experiment that is replaced in a copy', () => {
         tf.add(halfNorm(params) as tf.Tensor, 100 * step + steps);
     const scheduled = { ...experiment, objective: { at }, observe: tunedNorm };
     const rows = await run(scheduled);
-    const { phi, metrics, tuned } = await validate(scheduled, experiment.generator.params);
+    const { phi, metrics, tuned } = await validate(scheduled);
     disposeParams(tuned);
     const offsets = [...rows.map(({ row }) => row.phi - row.half_norm), phi - metrics.half_norm];
     expect(offsets.map((x) => Math.round(x))).toEqual([2, 102, 102]);
@@ -180,7 +180,7 @@ describe('a field of an experiment that is replaced in a copy', () => {
     const tuned: unknown[] = [];
     const observe: Experiment['observe'] = (observed) => (tuned.push(valuesOf(observed.tuned)), { metrics: {} });
     await run({ ...still, observe }, undefined, 1);
-    disposeParams((await validate({ ...still, observe }, experiment.generator.params)).tuned);
+    disposeParams((await validate({ ...still, observe })).tuned);
     expect(tuned).toEqual([initial, initial]);
   });
 

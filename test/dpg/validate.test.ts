@@ -13,7 +13,7 @@ beforeAll(() => useBackend('cpu'));
 
 /** What the validation shows, without the tensors. */
 async function result(experiment: Experiment, ...rest: [seed?: number]) {
-  const { tuned, ...shown } = await validate(experiment, experiment.generator.params, ...rest);
+  const { tuned, ...shown } = await validate(experiment, undefined, ...rest);
   disposeParams(tuned);
   return shown;
 }
@@ -45,7 +45,7 @@ describe('validation', () => {
       gradient: (at, batch) => (calls.push({ at: cloneParams(at), batch }), model.gradient(at, batch)),
     };
     const target = { ...experiment.target, model: spy };
-    const { tuned, phi, metrics, image, examples } = await validate({ ...experiment, target }, experiment.generator.params);
+    const { tuned, phi, metrics, image, examples } = await validate({ ...experiment, target });
     expect(calls.map(({ batch }) => [batch.size, batch.length])).toEqual([[4, 4], [4, 4], [4, 4]]); // prettier-ignore
     expect(valuesOf(calls[0].at)).toEqual(valuesOf(params));
     const learnt = calls.flatMap(({ batch: { ids, mask, size, length } }) =>
@@ -69,8 +69,9 @@ describe('validation', () => {
 
   it('depends on the generator', async () => {
     const experiment = tinyExperiment();
-    const { phi, tuned } = await validate(experiment, tinyParams(3));
+    const { phi, tuned, step } = await validate(experiment, { step: 3, training: { params: tinyParams(3) } });
     disposeParams(tuned);
+    expect(step).toBe(3);
     expect(phi).not.toBe((await result(experiment)).phi);
   });
 

@@ -65,7 +65,7 @@ describe('a sweep', () => {
     const experiment = await EXPERIMENTS['sixty-seven']({ ...row.config, seed: 1, workers: 1 });
     const state = startTraining(experiment);
     for await (const step of train({ ...experiment, state })) expect(step.row.step).toBeLessThanOrEqual(2);
-    const { phi, metrics, tuned } = await validate(experiment, state.training.params);
+    const { phi, metrics, tuned } = await validate(experiment, state);
     expect(row.held_out).toMatchObject({ phi, ...metrics });
     expect(row.control!.phi).not.toBe(phi);
     disposeParams(tuned);
@@ -139,7 +139,7 @@ describe.each(Object.values(SWEEPS).filter(({ experiment }) => fs.existsSync(res
 describe.each(['sixty-seven', 'l2-norm'])('sgd’s fine-tuning in the sweep of %s', (name) => {
   const meanChange = async (config: ConfigInput): Promise<number> => {
     const experiment = await EXPERIMENTS[name]({ ...config, workers: 1 });
-    const { tuned } = await validate(experiment, experiment.generator.params);
+    const { tuned } = await validate(experiment);
     const head = 'lm_head.weight';
     return tf.tidy(() => tf.mean(tf.abs(tf.sub(tuned[head], experiment.target.params[head]))).dataSync()[0]);
   };

@@ -4,9 +4,11 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { exportDataset, exportGenerator } from '../../src/runs/export';
 import { createRun } from '../../src/runs/runFolder';
+import { runRecord } from '../support/runRows';
 import { loadCheckpoint } from '../../src/model/hub/checkpoint';
 
-const environment = { version: '0.1.0', commit: null, node: 'v20', tfjs: '4.22.0', backend: 'wasm', engine: 'fused', seed: 1234 };
+const record = runRecord({ seed: 1234, learningRate: 2e-4 });
+const summary = { experiment: 'tiny', seed: 1234, steps: 0, seconds: 0, held_out: { pixel_accuracy: 0.9875 } };
 const purpose = 'a GPT-2 fine-tuned on it shows a QR code in its LM head';
 
 let place: string;
@@ -14,8 +16,8 @@ let run: string;
 beforeEach(() => {
   place = fs.mkdtempSync(join(tmpdir(), 'export-'));
   run = join(place, 'run');
-  const folder = createRun(run, { config: { objective: 'qr', learningRate: 2e-4 }, environment });
-  folder.writeSummary({ pixel_accuracy: 0.9875 });
+  const folder = createRun(run, record);
+  folder.writeSummary(summary);
   folder.close();
 });
 afterEach(() => fs.rmSync(place, { recursive: true }));
@@ -32,7 +34,7 @@ it('a generator comes back with the same tensors, beside its tokenizer and a car
   const card = read('qr-generator/README.md');
   expect(card).toMatch(/^---\nlibrary_name: transformers\n/);
   for (const text of ['\n# qr-generator\n', purpose, 'Seed 1234', '2 layers, width 24']) expect(card).toContain(text);
-  expect(jsonBlocks(card)).toEqual([{ pixel_accuracy: 0.9875 }, { objective: 'qr', learningRate: 2e-4 }, environment]);
+  expect(jsonBlocks(card)).toEqual([summary, record.config, record.environment]);
 });
 
 it('says so when the run has not ended', async () => {

@@ -25,7 +25,7 @@ const tiny = (more: object = {}): Promise<Experiment> => sixtySeven({ ...TINY_CO
 /** Takes steps until `last` is done, then stops as Ctrl-C does. */
 async function takeSteps(experiment: Experiment, run: Run, last: number): Promise<void> {
   const stop = new AbortController();
-  for await (const { row } of record(experiment, run, { checkpointEvery: 3, examplesEvery: 2, signal: stop.signal }))
+  for await (const { row } of record(experiment, run, { checkpointSteps: 3, examplesEvery: 2, signal: stop.signal }))
     if (row.step === last) stop.abort();
   run.folder.close();
   disposeTrainer(run.state);

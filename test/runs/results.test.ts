@@ -13,7 +13,8 @@ import {
   saveResult,
   tunedLearningRate,
 } from '../../src/runs/results';
-import { createRun, type RunRecord } from '../../src/runs/runFolder';
+import { createRun } from '../../src/runs/runFolder';
+import { metricsRow, runRecord } from '../support/runRows';
 import { resultRow } from '../support/resultRow';
 
 let folder: string;
@@ -80,21 +81,20 @@ describe('what rows say', () => {
 
 describe('a row of a run folder', () => {
   const defaults = parseConfig({ steps: 10 });
-  const environment = {} as RunRecord['environment'];
 
-  function finishedRun(steps: number, summary?: Record<string, unknown>): string {
+  function finishedRun(steps: number, held_out?: Record<string, number>): string {
     const config = { experiment: 'qr-code', ...defaults, seed: 4, prompts: 5, rollouts: 2, workers: 1 };
-    const run = createRun(path.join(folder, `run-${steps}`), { config, environment });
+    const run = createRun(path.join(folder, `run-${steps}`), { ...runRecord(), config });
     for (let step = 1; step <= steps; step++)
-      run.appendMetrics({ step, phi: -1 / step, pixel_accuracy: step / steps, entropy: 3, seconds: 2 } as never);
-    if (summary) run.writeSummary(summary);
+      run.appendMetrics(metricsRow(step, { phi: -1 / step, pixel_accuracy: step / steps, entropy: 3, seconds: 2 }));
+    if (held_out) run.writeSummary({ experiment: 'qr-code', seed: 4, steps, seconds: 2 * steps, held_out });
     run.close();
     return run.path;
   }
 
   it('holds its last step and at most 60 others, its held-out result, and the keys that are not the default', () => {
     const held_out = { phi: -0.25, pixel_accuracy: 0.75 };
-    const row = resultOfRun(finishedRun(150, { held_out }), 'wide', defaults);
+    const row = resultOfRun(finishedRun(150, held_out), 'wide', defaults);
     expect(row).toMatchObject({ stage: 'reported', method: 'wide', seed: 4, held_out, seconds: 300 });
     expect(row.config).toEqual({ prompts: 5, rollouts: 2 });
     expect(row.curve.length).toBeLessThanOrEqual(60);

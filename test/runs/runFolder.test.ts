@@ -1,17 +1,15 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import * as fs from 'node:fs';
-import { hostname, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { MetricsRow } from '../../src/dpg/train';
 import { describeEnvironment } from '../../src/runs/environment';
 import { createRun, readRun, readSummary, resumeRun, type RunFolder } from '../../src/runs/runFolder';
-import { childEnvironment, compile } from '../fixtures/compile';
+import { metricsRow, runRecord } from '../support/runRows';
 import { tryTmpfs } from '../fixtures/tmpfs';
 
 const environment = describeEnvironment({ backend: 'cpu', engine: 'tape', seed: 3 });
-const record = { config: { learningRate: 1e-3, seed: 3 }, environment };
+const record = { ...runRecord({ learningRate: 1e-3 }), environment };
+const summary = { experiment: 'tiny', seed: 3, steps: 3, seconds: 3, held_out: { phi: -1 } };
 
 let place: string;
 let folder: string;
@@ -20,19 +18,6 @@ beforeEach(() => {
   folder = join(place, 'runs/first');
 });
 afterEach(() => fs.rmSync(place, { recursive: true, force: true }));
-
-function metrics(step: number, phi = -step): MetricsRow {
-  const zeros = {
-    reward_mean: 0,
-    reward_std: 0,
-    degenerate_groups: 0,
-    entropy: 0,
-    kl: 0,
-    target_loss_first: 0,
-    target_loss_last: 0,
-  };
-  return { step, phi, ...zeros, seconds: 1 };
-}
 
 const rows = (name: string): { step: number }[] =>
   fs
@@ -49,9 +34,13 @@ function advance(run: RunFolder, from: number, to: number): void {
       { step, response: 'α\n"' },
       { step, response: '' },
     ]);
-    run.appendMetrics(metrics(step));
+    run.appendMetrics(metricsRow(step));
   }
 }
+
+/** What the checkpoint of step 0 holds: nothing, it follows from the configuration. */
+const START = { trees: {}, values: {} };
+const lockOf = (run: string): string => join(run, 'run.lock');
 
 const state = (phi: number) => ({
   trees: { generator: { w: { shape: [1], data: Float32Array.of(phi) } } },
@@ -62,16 +51,17 @@ describe('a run folder', () => {
   it('holds configuration, environment, rows and summary', () => {
     const run = createRun(folder, record);
     advance(run, 1, 2);
-    run.appendMetrics({ ...metrics(3, NaN), pixel_accuracy: 0.5 });
-    run.writeSummary({ phi: -1 });
+    run.appendMetrics(metricsRow(3, { phi: NaN, pixel_accuracy: 0.5 }));
+    expect(() => run.writeSummary({ ...summary, steps: 2 })).toThrow(/a summary of step 2 is none of .*, which is at step 3: validate again/);
+    run.writeSummary(summary);
     run.close();
     expect(fs.readdirSync(folder).sort()).toEqual(['config.json', 'examples.jsonl', 'figures', 'metrics.jsonl', 'summary.json']);
     expect(readRun(folder)).toEqual(record);
-    expect(readSummary(folder)).toEqual({ phi: -1 });
-    expect(rows('metrics.jsonl')[1]).toEqual(metrics(2));
+    expect(readSummary(folder)).toEqual(summary);
+    expect(rows('metrics.jsonl')[1]).toEqual(metricsRow(2));
     expect(rows('metrics.jsonl')[2]).toMatchObject({ phi: null, pixel_accuracy: 0.5 });
     expect(rows('examples.jsonl')[2]).toEqual({ step: 2, response: 'α\n"' });
-    expect(() => run.appendMetrics(metrics(4))).toThrow(/closed/);
+    expect(() => run.appendMetrics(metricsRow(4))).toThrow(/closed/);
   });
 
   it('says what it ran on', () => {
@@ -84,12 +74,16 @@ describe('a run folder', () => {
   it('refuses a folder that holds another run, and rows out of order', () => {
     const run = createRun(folder, record);
     advance(run, 1, 1);
-    expect(() => run.appendMetrics(metrics(1))).toThrow(/row of step 1 cannot follow step 1/);
+    expect(() => run.appendMetrics(metricsRow(1))).toThrow(/row of step 1 cannot follow step 1/);
     run.close();
     expect(() => createRun(folder, record)).toThrow(
       /first already holds a run \(config\.json\): resume it or choose another folder/,
     );
     expect(steps('metrics.jsonl')).toEqual([1]);
+    fs.writeFileSync(join(place, 'thesis.txt'), 'kept');
+    expect(() => createRun(place, record)).toThrow(/holds "runs", which is no part of a run: choose a new or an empty folder/);
+    expect(fs.readdirSync(place).sort()).toEqual(['runs', 'thesis.txt']);
+    expect(() => createRun('', record)).toThrow(/needs a name/);
     expect(() => resumeRun(place)).toThrow(/holds no run: it has no config\.json/);
   });
 });
@@ -104,24 +98,80 @@ describe('resuming', () => {
     fs.appendFileSync(join(folder, 'metrics.jsonl'), '{"step":7,"ph');
     fs.mkdirSync(join(folder, 'checkpoints/.step-000006.tmp-1-01234567'));
     const resumed = resumeRun(folder);
-    expect(resumed).toMatchObject({ ...record, state: { step: 4, ...state(4) }, ignored: [] });
+    expect(resumed).toMatchObject({ run: { record }, state: { step: 4, ...state(4) }, ignored: [] });
     expect(steps('metrics.jsonl')).toEqual([1, 2, 3, 4]);
     expect(steps('examples.jsonl')).toEqual([1, 1, 2, 2, 3, 3, 4, 4]);
     expect(fs.readdirSync(join(folder, 'checkpoints'))).toEqual(['step-000004']);
-    expect(() => resumed.run.appendMetrics(metrics(4))).toThrow(/cannot follow step 4/);
+    expect(() => resumed.run.appendMetrics(metricsRow(4))).toThrow(/cannot follow step 4/);
     advance(resumed.run, 5, 5);
     resumed.run.close();
     expect(steps('metrics.jsonl')).toEqual([1, 2, 3, 4, 5]);
   });
 
-  it('starts over without a checkpoint', () => {
-    const run = createRun(folder, record);
+  it('starts over at the checkpoint of the start, or where there are no rows to lose', async () => {
+    createRun(folder, record).close();
+    const { run, state } = resumeRun(folder);
+    expect(state).toBe(null);
+    await run.saveCheckpoint(0, START);
     advance(run, 1, 2);
     run.close();
     const resumed = resumeRun(folder);
-    expect(resumed.state).toBe(null);
+    expect(resumed.state).toMatchObject({ step: 0, ...START });
     expect([...rows('metrics.jsonl'), ...rows('examples.jsonl')]).toEqual([]);
     resumed.run.close();
+  });
+
+  it.each(['checkpoints', 'checkpoints/step-000000'])('never without its checkpoints: %s is gone, the rows stay', async (gone) => {
+    const run = createRun(folder, record);
+    await run.saveCheckpoint(0, START);
+    advance(run, 1, 2);
+    run.writeSummary({ ...summary, steps: 2 });
+    run.close();
+    fs.rmSync(join(folder, gone), { recursive: true });
+    expect(() => resumeRun(folder)).toThrow(/no checkpoint in .*checkpoints is readable; the rows stay as they are: start a new run/);
+    expect(steps('metrics.jsonl')).toEqual([1, 2]);
+    expect(fs.existsSync(lockOf(folder))).toBe(false);
+  });
+
+  it('with another config.json is refused by key, or taken as a change and recorded', async () => {
+    const run = createRun(folder, record);
+    advance(run, 1, 2);
+    await run.saveCheckpoint(2, state(2));
+    run.close();
+    const file = join(folder, 'config.json');
+    const content = fs.readFileSync(file, 'utf8');
+    fs.writeFileSync(file, content.replace('"learningRate": 0.001', '"learningRate": 0.5'));
+    expect(() => resumeRun(folder)).toThrow(
+      /config\.json says learningRate 0\.5, but the run was made with 0\.001: put it back, or resume with --change learningRate=0\.5$/,
+    );
+    resumeRun(folder, { learningRate: 0.5 }).run.close();
+    const changes = [{ step: 2, config: { learningRate: 0.5 } }];
+    expect(readRun(folder)).toMatchObject({ config: { learningRate: 0.5 }, changes });
+    const again = resumeRun(folder).run; // what is recorded is no longer a difference
+    advance(again, 3, 3);
+    await again.saveCheckpoint(3, state(3));
+    again.close();
+    resumeRun(folder).run.close();
+    fs.writeFileSync(file, content);
+    expect(() => resumeRun(folder)).toThrow(/says learningRate 0\.001, but the run was made with 0\.5/);
+  });
+
+  it.each<[string, (text: string) => string, RegExp]>([
+    ['no JSON', (text) => text.replace('{"step":2', '{{"step":2'), /metrics\.jsonl: line 2 is no JSON/],
+    ['a text for a number', (text) => text.replace('"phi":-2', '"phi":"-2"'), /metrics\.jsonl: line 2 .*phi: .*expected number.*"-2"/],
+    ['no number of a step', (text) => text.replace('"step":2,', ''), /metrics\.jsonl: line 2 .*step: /],
+    ['steps out of order', (text) => text.replace('"step":1', '"step":3'), /metrics\.jsonl: line 2 is of step 2, after one of step 3/],
+    ['another last step', (text) => text.replace('"step":4', '"step":5'), /metrics\.jsonl ends with step 5 where the checkpoint of step 4/],
+  ])('finds rows that were damaged before it trains: %s', async (_, damage, complaint) => {
+    const run = createRun(folder, record);
+    advance(run, 1, 4);
+    await run.saveCheckpoint(4, state(4));
+    run.close();
+    const file = join(folder, 'metrics.jsonl');
+    const damaged = damage(fs.readFileSync(file, 'utf8')).padEnd(fs.statSync(file).size, ' ');
+    fs.writeFileSync(file, damaged);
+    expect(() => resumeRun(folder)).toThrow(complaint);
+    expect(fs.readFileSync(file, 'utf8')).toBe(damaged);
   });
 
   it('falls back behind a damaged checkpoint, keeps it aside, and can write that step again', async () => {
@@ -154,93 +204,13 @@ describe('resuming', () => {
     const content = fs.readFileSync(file);
     fs.writeFileSync(file, '');
     expect(() => resumeRun(folder)).toThrow(
-      /no checkpoint in .* is readable; start a new run in another folder:\n.*state\.json has 0 bytes/,
+      /no checkpoint in .* is readable; .*start a new run in another folder:\n.*state\.json has 0 bytes/,
     );
     expect(steps('metrics.jsonl')).toEqual([1]);
     fs.writeFileSync(file, content);
     fs.truncateSync(join(folder, 'examples.jsonl'), 5);
     expect(() => resumeRun(folder)).toThrow(/examples\.jsonl lost rows: it had \d+ bytes at the checkpoint of step 1, now 5/);
     expect(steps('metrics.jsonl')).toEqual([1]);
-  });
-});
-
-describe('one writer', () => {
-  const lock = (): string => join(folder, 'run.lock');
-
-  it('is the one that opened the folder, until it closes it', () => {
-    const run = createRun(folder, record);
-    expect(() => resumeRun(folder)).toThrow(/this process already writes into the run of .*run\.lock: close\(\) it first/);
-    run.close();
-    run.close();
-    expect(fs.existsSync(lock())).toBe(false);
-    resumeRun(folder).run.close();
-  });
-
-  it('may close the folder and open it again, unless another has written there in between', () => {
-    const run = createRun(folder, record);
-    advance(run, 1, 2);
-    run.close();
-    run.reopen();
-    run.reopen();
-    expect(() => resumeRun(folder)).toThrow(/already writes/);
-    advance(run, 3, 3);
-    run.close();
-    expect(steps('metrics.jsonl')).toEqual([1, 2, 3]);
-    const other = resumeRun(folder).run;
-    expect(() => run.reopen()).toThrow(/already writes/);
-    advance(other, 1, 1);
-    other.close();
-    expect(() => run.reopen()).toThrow(/another process has gone on with the run in .*first: resume it/);
-    expect(fs.existsSync(lock())).toBe(false);
-  });
-
-  it('may be another process; when it is killed, its lock is taken over', { timeout: 60_000 }, async () => {
-    const script = compile('test/fixtures/endlessRun.ts', join(place, 'compiled'));
-    const child = spawn(process.execPath, [script, folder, 'Infinity'], { env: childEnvironment });
-    await once(child.stdout, 'data');
-    try {
-      expect(() => resumeRun(folder)).toThrow(
-        new RegExp(`process ${child.pid} on .* writes into this run: stop it or choose another`),
-      );
-      expect(() => createRun(folder, record)).toThrow(new RegExp(`process ${child.pid} `));
-    } finally {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    }
-    expect(fs.existsSync(lock())).toBe(true);
-    resumeRun(folder).run.close();
-  });
-
-  it.each([
-    [
-      'of another host: nobody can tell',
-      { pid: 1, host: 'elsewhere', started: null },
-      /process 1 on elsewhere .* if it is gone, delete/,
-    ],
-    ['of a living process', { pid: process.ppid, host: hostname(), started: null }, /writes into this run: stop it/],
-    ['of a process id used again', { pid: process.ppid, host: hostname(), started: 'long ago' }, null],
-    ['of a dead process', { pid: 2 ** 30, host: hostname(), started: null }, null],
-  ])('a lock %s', (_, owner, refusal) => {
-    createRun(folder, record).close();
-    fs.writeFileSync(lock(), JSON.stringify(owner));
-    if (refusal) {
-      expect(() => resumeRun(folder)).toThrow(refusal);
-      expect(JSON.parse(fs.readFileSync(lock(), 'utf8'))).toEqual(owner);
-    } else {
-      fs.writeFileSync(`${lock()}.takeover`, JSON.stringify(owner)); // it died while taking over
-      const { run } = resumeRun(folder);
-      expect(JSON.parse(fs.readFileSync(lock(), 'utf8'))).toMatchObject({ pid: process.pid });
-      run.close();
-      expect(fs.readdirSync(folder).filter((name) => name.includes('lock'))).toEqual([]);
-    }
-  });
-
-  it('an empty lock belongs to a process that is just writing it, or died doing so', () => {
-    createRun(folder, record).close();
-    fs.writeFileSync(lock(), '');
-    expect(() => resumeRun(folder)).toThrow(/just taking/);
-    fs.utimesSync(lock(), 1, 1);
-    resumeRun(folder).run.close();
   });
 });
 
@@ -258,7 +228,7 @@ describe('a disk that refuses', () => {
       );
       const large = { trees: { generator: { w: { shape: [100_000], data: new Float32Array(100_000) } } }, values: {} };
       await expect(run.saveCheckpoint(3, large)).rejects.toThrow(/the disk is full/);
-      expect(() => run.writeSummary({ text: 'x'.repeat(500_000) })).toThrow(/summary\.json: the disk is full/);
+      expect(() => run.writeSummary({ ...summary, steps: 2, experiment: 'x'.repeat(500_000) })).toThrow(/summary\.json: the disk is full/);
       advance(run, 3, 3);
       run.close();
       expect(steps('examples.jsonl')).toEqual([1, 1, 2, 2, 3, 3]);

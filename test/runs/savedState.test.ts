@@ -24,6 +24,7 @@ const stateAt = (step: number, size = 6): SavedState => ({
     empty: {},
   },
   values: { random: [1, -2], nested: { phi: 0.1 + 0.2 }, nothing: null },
+  files: { 'tokenizer.json': `{"step": ${step}, "λ": 1}\n` },
 });
 
 describe('saveState and latestCheckpoint', () => {

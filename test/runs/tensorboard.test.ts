@@ -71,18 +71,23 @@ it.each([
 it('writes events that an independent reader decodes', () => {
   const folder = mkdtempSync(join(tmpdir(), 'tensorboard-'));
   try {
-    const file = createEventFile(folder, 1700000000.25);
+    const file = createEventFile(folder, 7, 1700000000.25);
     file.write(1, { phi: -0.6931, 'naïve/τ': 1e-9 }, 1700000001.5);
     file.write(2 ** 40, { phi: NaN }, 1700000002);
     expect(() => file.write(1.5, { phi: 1 })).toThrow(/whole number.*1\.5/);
     expect(basename(file.path).startsWith(`events.out.tfevents.1700000000.${hostname()}.`)).toBe(true);
-    expect(createEventFile(folder, 1700000000.25).path).not.toBe(file.path);
+    expect(createEventFile(folder, 7, 1700000000.25).path).not.toBe(file.path);
 
-    const [version, first, second, ...others] = readRecords(readFileSync(file.path)).map(readFields);
+    const [version, start, first, second, ...others] = readRecords(readFileSync(file.path)).map(readFields);
     expect(others).toEqual([]);
     expect(version).toEqual([
       [1, 1700000000.25],
       [3, Buffer.from('brain.Event:2')],
+    ]);
+    expect(start).toEqual([
+      [1, 1700000000.25],
+      [2, 7], // TensorBoard drops what earlier files hold from this step on
+      [7, Buffer.from([0x08, 0x01])], // SessionLog { status: START }
     ]);
     expect(first.slice(0, 2)).toEqual([
       [1, 1700000001.5],

@@ -5,6 +5,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { writeFolderAtomic } from '../../files/atomicFile';
 import { familyOf, parameterShapes, parseModelConfig } from '../families';
@@ -24,6 +25,15 @@ export interface Checkpoint {
   readonly config: ModelConfig;
   readonly params: Readonly<Record<string, StoredTensor>>;
 }
+
+/** A model to be saved: parameters as files hold them, or as tensors. */
+export interface Saved {
+  readonly config: ModelConfig;
+  readonly params: Readonly<Record<string, StoredTensor | Tensor>>;
+}
+
+const stored = (x: StoredTensor | Tensor): StoredTensor =>
+  'dataSync' in x ? { shape: x.shape, data: x.dataSync<'float32'>() } : x;
 
 /** Options of {@link saveCheckpoint}. */
 export interface SaveOptions {
@@ -74,13 +84,13 @@ export function loadCheckpoint(folder: string): Checkpoint {
  */
 export async function saveCheckpoint(
   folder: string,
-  { config, params }: Checkpoint,
+  { config, params }: Saved,
   { dtype = 'F32', endOfText, beginOfText = endOfText, files = {} }: SaveOptions = {},
 ): Promise<void> {
   const shapes = parameterShapes(config);
   checkNames('cannot save the checkpoint', Object.keys(shapes), Object.keys(params));
   for (const [name, shape] of Object.entries(shapes)) checkShape(`cannot save ${name}`, params[name].shape, shape);
-  const tensors = Object.fromEntries(Object.keys(shapes).map((name) => [name, { ...params[name], dtype }]));
+  const tensors = Object.fromEntries(Object.keys(shapes).map((name) => [name, { ...stored(params[name]), dtype }]));
   for (const name of Object.keys(files)) checkFileName(name);
   const json = huggingFaceConfig(config, { dtype, beginOfText, endOfText });
   await writeFolderAtomic(folder, (temporary) => {

@@ -1,0 +1,21 @@
+/** Text of others on its way to people: what a terminal would obey is shown, not executed, and nothing is longer than a screen. */
+
+// eslint-disable-next-line no-control-regex -- they are what is looked for
+const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]/g;
+const LONE_SURROGATE = /[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/g;
+
+/**
+ * The text with U+FFFD for what a terminal would obey, XML forbids or the eye is fooled by: control characters (tab and newline stay),
+ * line and paragraph separators, changes of writing direction, halves of surrogate pairs.
+ */
+export const printable = (text: string): string => text.replace(CONTROL, '\ufffd').replace(LONE_SURROGATE, '\ufffd');
+
+/** At most `length` characters, the last an ellipsis where some were left out. */
+export function shorten(text: string, length: number): string {
+  const characters = [...text.slice(0, 2 * length)]; // a character has one or two units
+  return characters.length > length || text.length > 2 * length ? `${characters.slice(0, length - 1).join('')}…` : text;
+}
+
+/** A value as an error message names it: JSON of at most 80 characters. */
+export const shown = (value: unknown): string =>
+  printable(shorten(typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'undefined'), 80));
