@@ -18,17 +18,22 @@ import { rewardOf } from './inner';
 import { reading, writtenExamples } from './reading';
 import { linear } from './schedule';
 
-/** What one GRPO step logs; keys as in TRL and the authors' logs. */
+/** What one GRPO step logs; keys are TRL's where TRL has the quantity. */
 export interface MetricsRow {
   readonly step: number;
   readonly phi: number;
-  readonly reward_mean: number;
+  readonly reward: number;
   readonly reward_std: number;
   /** Share of prompts whose rollouts all have the same reward. */
-  readonly degenerate_groups: number;
+  readonly frac_reward_zero_std: number;
   /** Nats per token. */
   readonly entropy: number;
   readonly kl: number;
+  readonly 'clip_ratio/region_mean': number;
+  /** Of the generator, before it is shortened. */
+  readonly grad_norm: number;
+  /** Tokens of a response, its end included. */
+  readonly 'completions/mean_length': number;
   /** Loss of the target on its first and last batch. */
   readonly target_loss_first: number;
   readonly target_loss_last: number;
@@ -56,7 +61,7 @@ export interface TrainerState {
 
 /** One GRPO step: a row of numbers and what they were made of. */
 export interface TrainStep {
-  /** The row of metrics.jsonl; keys as in TRL. */
+  /** The row of metrics.jsonl. */
   readonly row: MetricsRow;
   readonly rollouts: Rollouts;
   readonly rewards: Float32Array;
@@ -169,9 +174,10 @@ async function trainStep(experiment: Experiment, read: ReturnType<typeof reading
     step: state.step,
     phi: rewards.phi,
     ...observed.metrics,
-    reward_mean: rewardMean,
+    reward: rewardMean,
     reward_std: rewardStd,
-    degenerate_groups: degenerateGroups,
+    frac_reward_zero_std: degenerateGroups,
+    'completions/mean_length': rollouts.mask.reduce((sum, counts) => sum + counts, 0) / rollouts.size,
     ...observed.exchange,
     ...metrics,
     target_loss_first: rewards.targetLossFirst,

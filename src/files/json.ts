@@ -7,7 +7,8 @@ import { printable, shorten, shown } from './printable';
 export function describeIssues({ issues }: z.ZodError, value: unknown): string {
   const clauses = issues.slice(0, 3).map(({ path, message }) => {
     const found = path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value);
-    return `${path.length ? `${path.join('.')}: ` : ''}${message} (got ${shown(found)})`;
+    const expected = message.replace(/^Invalid input: /, '').replace(/, received .*/, '');
+    return `${path.length ? `${path.join('.')}: ` : ''}${expected} (${found === undefined ? 'missing' : `got ${shown(found)}`})`;
   });
   const more = issues.length > 3 ? ` and ${issues.length - 3} more` : '';
   return printable(shorten(clauses.join('; '), 400)) + more;
@@ -31,16 +32,19 @@ export function parseJson<T>(where: string, text: string, schema: z.ZodType<T>):
   return fit(where, value, schema);
 }
 
-/** Text of a file that ought to be there. @throws Error naming the path and the cause */
-export function readText(path: string): string {
+/** Content of a file that ought to be there. @throws Error naming the path and the cause */
+export function readBytes(path: string): Buffer {
   try {
-    return readFileSync(path, 'utf8');
+    return readFileSync(path);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     const causes: Record<string, string> = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'no permission' };
     throw new Error(`cannot read ${path}: ${causes[code ?? ''] ?? message}`, { cause: error });
   }
 }
+
+/** Text of a file that ought to be there. @throws Error as {@link readBytes} */
+export const readText = (path: string): string => readBytes(path).toString('utf8');
 
 /** A JSON file. @throws Error as {@link readText} and {@link parseJson} */
 export const readJson = <T>(path: string, schema: z.ZodType<T>): T => parseJson(path, readText(path), schema);

@@ -47,9 +47,9 @@ export interface GrpoMetrics {
   readonly entropy: number;
   /** k3 estimate of KL(π ‖ π_ref), nats per token; 0 when klCoef is 0. */
   readonly kl: number;
-  readonly clip_fraction: number;
+  readonly 'clip_ratio/region_mean': number;
   /** Before clipping. */
-  readonly gradient_norm: number;
+  readonly grad_norm: number;
 }
 
 /** Shortens a gradient in place of its owner: returns a tree with norm ≤ limit and frees the argument if it had to be changed. */
@@ -101,7 +101,7 @@ export async function grpoUpdate(update: GrpoUpdate): Promise<{ state: TrainingS
       const { clipped, norm } = clipByGlobalNorm(gradient, options.maxGradientNorm);
       replaceState(optimizer.update(state, clipped));
       disposeParams(clipped);
-      rows.push({ entropy, kl, clip_fraction: clipFraction, gradient_norm: norm });
+      rows.push({ entropy, kl, 'clip_ratio/region_mean': clipFraction, grad_norm: norm });
     }
   }
   disposeState(update.state);
@@ -109,8 +109,8 @@ export async function grpoUpdate(update: GrpoUpdate): Promise<{ state: TrainingS
   const metrics = {
     entropy: mean('entropy'),
     kl: mean('kl'),
-    clip_fraction: mean('clip_fraction'),
-    gradient_norm: mean('gradient_norm'),
+    'clip_ratio/region_mean': mean('clip_ratio/region_mean'),
+    grad_norm: mean('grad_norm'),
   };
   return { state, metrics };
 }

@@ -4,7 +4,7 @@
  * A checkpoint notes how long the two row files were, after they were flushed; resuming cuts them back to that length, so that
  * the rows of a run that was killed and resumed equal those of one that was not.
  */
-import { existsSync, readFileSync, renameSync, rmSync, truncateSync } from 'node:fs';
+import { copyFileSync, existsSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -18,7 +18,7 @@ import {
   writeFileAtomic,
 } from '../files/atomicFile';
 import type { MetricsRow } from '../dpg/train';
-import { fit, parseJson, readJson, readText } from '../files/json';
+import { fit, parseJson, readBytes, readJson, readText } from '../files/json';
 import { shown } from '../files/printable';
 import { LOCK, lockRun, type RunLock } from './runLock';
 import { latestCheckpoint, saveState, type LatestCheckpoint, type SavedState } from './savedState';
@@ -114,8 +114,8 @@ export function resumeRun(folder: string, change: Values = {}): ResumedRun {
     requireUnchanged(folder, record, config, change);
     for (const [name, schema] of Object.entries(ROWS)) checkRows(join(folder, name), rowBytes[name] ?? 0, schema, state?.step ?? 0);
     for (const place of [folder, join(folder, 'checkpoints')]) removeLeftovers(place);
+    for (const { path } of ignored) setAside(folder, path);
     for (const name of Object.keys(ROWS)) if (existsSync(join(folder, name))) truncateSync(join(folder, name), rowBytes[name] ?? 0);
-    for (const { path } of ignored) setAside(path);
     const run = openRun(folder, record, lock, state?.step);
     if (Object.keys(change).length) run.change(state?.step ?? 0, change);
     return { run, state, ignored };
@@ -276,16 +276,18 @@ function checkRows(path: string, bytes: number, schema: z.ZodType<{ step: number
   const size = fileSize(path);
   if (size < bytes) throw new Error(`${path} lost rows: it had ${bytes} bytes at the checkpoint of step ${step}, now ${size}`);
   if (bytes === 0) return;
-  const rows = parseRows(path, readFileSync(path).toString('utf8', 0, bytes), schema);
+  const rows = parseRows(path, readBytes(path).toString('utf8', 0, bytes), schema);
   const last = rows.at(-1)?.step ?? 0;
   if (last > step || (path.endsWith(METRICS) && last !== step))
     throw new Error(`${path} ends with step ${last} where the checkpoint of step ${step} was taken: its rows were changed`);
 }
 
-/** Keeps a damaged checkpoint for inspection, out of the way of the one that will be written under its name. */
-function setAside(path: string): void {
+/** Keeps a damaged checkpoint and the rows so far, out of the way of what will be written in their place. */
+function setAside(folder: string, path: string): void {
   rmSync(`${path}.damaged`, { recursive: true, force: true });
   renameSync(path, `${path}.damaged`);
+  if (!statSync(`${path}.damaged`).isDirectory()) return;
+  for (const name of Object.keys(ROWS)) copyFileSync(join(folder, name), join(`${path}.damaged`, name));
 }
 
 const prettyJson = (value: object): string => JSON.stringify(value, null, 2) + '\n';

@@ -40,13 +40,16 @@ export const metricsRowSchema: z.ZodType<MetricsRow> = z
   .object({
     step: z.int().positive(),
     phi: number,
-    reward_mean: number,
+    reward: number,
     reward_std: number,
     /** Share of prompts whose rollouts all have the same reward. */
-    degenerate_groups: number,
+    frac_reward_zero_std: number,
     /** Nats per token. */
     entropy: number,
     kl: number,
+    'clip_ratio/region_mean': number,
+    grad_norm: number,
+    'completions/mean_length': number,
     /** Loss of the target on its first and last batch. */
     target_loss_first: number,
     target_loss_last: number,

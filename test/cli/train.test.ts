@@ -174,6 +174,38 @@ describe('dpg train', () => {
   });
 });
 
+describe('what ends a run early, with a checkpoint', () => {
+  const endings: [string, number, (child: ReturnType<typeof dpg>) => unknown][] = [
+    ['SIGTERM', 143, (child) => child.process.kill('SIGTERM')],
+    ['SIGHUP', 129, (child) => child.process.kill('SIGHUP')],
+    ['a reader that leaves', 141, (child) => child.process.stdout!.destroy()],
+  ];
+  test.each(endings)('%s: exit code %i', { timeout: 60_000 }, async (name, code, end) => {
+    const folder = join(place, name);
+    const child = dpg('train', ...tiny(name, '--steps', '100000', '--stop-after-done', '0'));
+    await child.prints('step 2/');
+    end(child);
+    expect(await child.exit, child.stderr()).toBe(code);
+    expect(child.stderr()).not.toMatch(/\n {4}at /);
+    expect(fs.existsSync(join(folder, 'run.lock'))).toBe(false);
+    expect(latestCheckpoint(join(folder, 'checkpoints')).state?.step).toBe(readMetrics(folder).at(-1)!.step);
+  });
+});
+
+test('a finished run is extended, another key changed: both are recorded, and only what is named', async () => {
+  expect(await run(tiny('extended', '--steps', '2'))).toBe(0);
+  const folder = join(place, 'extended');
+  await expect(run(['--resume', folder, '--change', 'learningRat=1'])).rejects.toThrow(
+    /--change takes KEY=VALUE .*learningRat=1/,
+  );
+  expect(await run(['--resume', folder, '--steps', '4', '--change', 'klCoef=0.5'])).toBe(0);
+  expect(readMetrics(folder).map(({ step }) => step)).toEqual([1, 2, 3, 4]);
+  expect(readSummary(folder)).toMatchObject({ steps: 4 });
+  const { config, changes } = readRun(folder);
+  expect(config).toMatchObject({ steps: 4, klCoef: 0.5 });
+  expect(changes).toEqual([{ step: 2, config: { steps: 4, klCoef: 0.5 } }]);
+});
+
 interface Child {
   readonly start: () => void;
   /** Resolves after it has saved its first checkpoint. */

@@ -203,8 +203,10 @@ describe('a step', () => {
     const { values } = exampleAdvantages(rewards, 4, { scale: 'batch', clip: 1e6 });
     expect(advantages).toEqual(rollouts.mask.map((m, cell) => m * values[Math.floor(cell / 5)]));
     const mean = rewards.reduce((a, b) => a + b) / 24;
-    expect(row.reward_mean).toBeCloseTo(mean, 10);
+    expect(row.reward).toBeCloseTo(mean, 10);
     expect(row.reward_std).toBeCloseTo(Math.sqrt(rewards.reduce((sum, r) => sum + (r - mean) ** 2, 0) / 24), 10);
+    const lengths = responsesOf(rollouts).map((response) => response.length);
+    expect(row['completions/mean_length']).toBeCloseTo(lengths.reduce((a, b) => a + b) / 24, 10);
     const observed = await experiment.observe({ tuned: again.tuned, examples: [], phi: again.phi });
     expect(row).toMatchObject({ ...observed.metrics, target_loss_first: again.targetLossFirst });
     expect(image).toEqual(observed.image);

@@ -58,5 +58,5 @@ test('runs with the same settings are called by their names, those of the same n
 test('a folder without a run, and an unknown column, are named', () => {
   const a = runOf('a', [1]);
   expect(() => compare(a, path.join(place, 'none'))).toThrow(/none holds no run/);
-  expect(() => compare(a, a, 'entropyy')).toThrow(/a has no column "entropyy"; there are step, phi, reward_mean/);
+  expect(() => compare(a, a, 'entropyy')).toThrow(/a has no column "entropyy"; there are step, phi, reward/);
 });

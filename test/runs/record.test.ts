@@ -1,10 +1,16 @@
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import path, { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { sixtySeven } from '../../src/experiments/patternExperiment';
-import { newRun, record, resumedRun, type Run } from '../../src/runs/record';
-import { readMetrics } from '../../src/runs/runFolder';
+import { loadActor, toStored } from '../../src/dpg/actor';
+import { validate } from '../../src/dpg/validate';
+import { loadCheckpoint, saveCheckpoint } from '../../src/model/hub/checkpoint';
+import { exportRun } from '../../src/runs/export';
+import { newRun, record, resumedRun, type RecordOptions, type Run } from '../../src/runs/record';
+import { runs } from '../../src/runs/runReport';
+import { writeSummary } from '../../src/runs/summary';
+import { readMetrics, type RunFolder } from '../../src/runs/runFolder';
 import { latestCheckpoint } from '../../src/runs/savedState';
 import type { Experiment } from '../../src/dpg/experiment';
 import { disposeTrainer } from '../../src/dpg/train';
@@ -93,6 +99,49 @@ test('refuses to go on with another experiment, configuration or model; rows sta
   expect(refusal({ target: experiment.generator })).toThrow(/began with a target of other weights \(.*target\): start a new run/);
   expect(rows('refusing')).toHaveLength(2);
   resumedRun(experiment, folder).folder.close();
+});
+
+test('a checkpoint is due after so many steps or seconds, and at the start', async () => {
+  const experiment = await tiny();
+  const saved = async (name: string, options: RecordOptions): Promise<number[]> => {
+    const { folder, state } = newRun(experiment, join(place, name), folders);
+    const steps: number[] = [];
+    const saveCheckpoint: RunFolder['saveCheckpoint'] = (step, rest) => (steps.push(step), folder.saveCheckpoint(step, rest));
+    const spied: RunFolder = { ...folder, record: folder.record, saveCheckpoint };
+    for await (const _ of record(experiment, { folder: spied, state }, options));
+    folder.close();
+    disposeTrainer(state);
+    return steps;
+  };
+  expect(await saved('by-steps', { checkpointSteps: 3, checkpointSeconds: 1e6 })).toEqual([0, 3, 6, 8]);
+  expect(await saved('slow', { checkpointSteps: 100, checkpointSeconds: 0 })).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test('a run of one’s own experiment is exported from its folder alone', async () => {
+  const experiment = { ...(await tiny()), name: 'my-own', purpose: 'nothing in particular happens' };
+  const run = newRun(experiment, join(place, 'own'), folders);
+  await takeSteps(experiment, run, 3);
+  const written = await exportRun(run, join(place, 'exported'), { examples: [{ prompt: 'a', response: 'b' }] });
+  expect(written.map((folder) => path.basename(folder))).toEqual(['my-own-generator', 'my-own-data']);
+  const { params, tokenizer } = loadActor(written[0]);
+  expect(toStored(params)).toEqual(latestCheckpoint(join(place, 'own/checkpoints')).state!.trees.generator);
+  expect(tokenizer.encode('The city')).toEqual(experiment.generator.tokenizer.encode('The city'));
+  expect(fs.readFileSync(join(written[0], 'README.md'), 'utf8')).toContain('so that nothing in particular happens');
+  await saveCheckpoint(join(place, 'saved'), { config: experiment.generator.model.config, params }); // tensors, as a notebook has them
+  expect(loadCheckpoint(join(place, 'saved')).params).toEqual(toStored(params));
+});
+
+test('a summary is of the step that was validated', async () => {
+  const experiment = await tiny();
+  const run = newRun(experiment, join(place, 'stale'), folders);
+  for await (const { row } of record(experiment, run)) if (row.step === 2) break;
+  const validated = await validate(experiment, run.state);
+  expect(writeSummary(experiment, run, { after: validated })).toMatchObject({ steps: 2, held_out: { phi: validated.phi } });
+  run.folder.close();
+  for await (const { row } of record(experiment, run)) if (row.step === 3) break;
+  expect(() => writeSummary(experiment, run, { after: validated })).toThrow(/a summary of step 2 is none of .*at step 3: validate again/);
+  run.folder.close();
+  expect(runs(place).find((line) => line.run === 'stale')).toMatchObject({ steps: 3, state: 'stopped' });
 });
 
 test('new runs of the same second have folders of their own', async () => {
