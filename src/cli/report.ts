@@ -4,8 +4,8 @@ import { parseArgs } from 'node:util';
 import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { reportPage } from '../notebook/report';
 import { readRun } from '../runs/runFolder';
+import { runPath } from '../runs/runName';
 import { asUsage, UsageError } from './command';
-import { runPath } from './runs';
 
 export const name = 'report';
 export const summary = 'a run in one look, as one HTML file';

@@ -5,13 +5,13 @@ import type { MetricsRow } from './train';
 const WINDOW = 20;
 const FEWEST = 5;
 /** So many times the usual. */
-const FAR = { kl: 5, gradient_norm: 100 } as const;
+const FAR = { kl: 5, grad_norm: 100 } as const;
 /** Nats per token below which a KL is no cause for alarm, however small it was. */
 const KL_FLOOR = 0.5;
 
 const ADVICE = {
   kl: 'the text leaves what the generator was trained on: lower learningRate or raise klCoef',
-  gradient_norm: 'the updates have lost their scale: lower learningRate or advantageClip',
+  grad_norm: 'the updates have lost their scale: lower learningRate or advantageClip',
 } as const;
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
@@ -19,7 +19,7 @@ const median = (values: readonly number[]): number => values.toSorted((a, b) => 
 /** A function of the rows of a run, in order: a sentence at the step at which a number begins to be far above its usual size. */
 export function divergenceWatch(): (row: MetricsRow) => string | undefined {
   const seen: MetricsRow[] = [];
-  const far = { kl: false, gradient_norm: false };
+  const far = { kl: false, grad_norm: false };
   const check = (row: MetricsRow, key: keyof typeof FAR): string | undefined => {
     const usual = median(seen.map((each) => each[key]));
     const [was, is] = [far[key], row[key] > FAR[key] * usual && (key !== 'kl' || row.kl > KL_FLOOR)];
@@ -29,7 +29,7 @@ export function divergenceWatch(): (row: MetricsRow) => string | undefined {
     return `step ${row.step}: ${size}; ${ADVICE[key]}`;
   };
   return (row) => {
-    const sentences = seen.length < FEWEST ? [] : (['kl', 'gradient_norm'] as const).map((key) => check(row, key));
+    const sentences = seen.length < FEWEST ? [] : (['kl', 'grad_norm'] as const).map((key) => check(row, key));
     seen.push(row);
     if (seen.length > WINDOW) seen.shift();
     return sentences.filter((each) => each !== undefined).join('\n') || undefined;

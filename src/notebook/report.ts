@@ -7,6 +7,7 @@ import path from 'node:path';
 import { configKeys } from '../dpg/config';
 import { readReport, type RunReport } from '../runs/runReport';
 import { readMetrics, readSummary } from '../runs/runFolder';
+import { runPath, type RunOrName } from '../runs/runName';
 import { lineChart } from './charts';
 import { creditHtml } from './creditText';
 import { NO_TEX, output } from './display';
@@ -14,7 +15,7 @@ import { escapeHtml } from './escape';
 import type { Figure } from './figure';
 import { formatMeasure, measureName, measuresOf } from './measures';
 import { duration } from './progress';
-import { gradientCurve, healthCurves, metricSeries, type RunOrFolder } from './runFigures';
+import { gradientCurve, healthCurves, metricSeries } from './runFigures';
 import { toSvg } from './svg';
 
 /** Texts shown. */
@@ -31,8 +32,8 @@ interface ExampleRow {
 }
 
 /** Shows the report of a run, or of its folder. @throws Error if the folder holds no run, or naming the file that is damaged */
-export function report(run: RunOrFolder): void {
-  const folder = typeof run === 'string' ? run : run.folder.path;
+export function report(run: RunOrName): void {
+  const folder = runPath(run);
   output().show({ 'text/html': reportHtml(folder), 'text/plain': headline(readReport(folder)) });
 }
 

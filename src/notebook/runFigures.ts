@@ -66,7 +66,7 @@ export const healthCurves = (steps: Steps): Figure =>
 /** The norm of the generator's gradient before clipping: spikes and a steady rise say that its learning rate is too high. */
 export const gradientCurve = (steps: Steps): Figure =>
   lineChart({
-    series: [metricSeries(steps, 'gradient_norm', 'gradient norm')],
+    series: [metricSeries(steps, 'grad_norm', 'gradient norm')],
     title: 'Size of the updates',
     xTitle: 'GRPO step',
     yTitle: 'norm of the gradient',

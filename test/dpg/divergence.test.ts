@@ -5,7 +5,7 @@ import type { MetricsRow } from '../../src/dpg/train';
 /** Sentences for a run with these numbers, by step. */
 function watch(kls: readonly number[], norms: readonly number[] = kls.map(() => 1)): Record<number, string> {
   const check = divergenceWatch();
-  const said = kls.map((kl, i) => check({ step: i + 1, kl, gradient_norm: norms[i] } as unknown as MetricsRow));
+  const said = kls.map((kl, i) => check({ step: i + 1, kl, grad_norm: norms[i] } as unknown as MetricsRow));
   return Object.fromEntries(said.flatMap((text, i) => (text ? [[i + 1, text] as const] : [])));
 }
 
@@ -17,7 +17,7 @@ test('a KL that jumps is told once, at its step, and again when it has been back
 
 test('a gradient norm of a hundred times is told, of fifty not', () => {
   const flat = [1, 1, 1, 1, 1, 1];
-  expect(watch([...flat, 1], [...flat, 101])[7]).toMatch(/gradient_norm 101 is 101 times/);
+  expect(watch([...flat, 1], [...flat, 101])[7]).toMatch(/grad_norm 101 is 101 times/);
   expect(watch([...flat, 1], [...flat, 50])).toEqual({});
 });
 

@@ -123,7 +123,7 @@ test('a run of one’s own experiment is exported from its folder alone', async 
   await takeSteps(experiment, run, 3);
   const written = await exportRun(run, join(place, 'exported'), { examples: [{ prompt: 'a', response: 'b' }] });
   expect(written.map((folder) => path.basename(folder))).toEqual(['my-own-generator', 'my-own-data']);
-  const { params, tokenizer } = loadActor(written[0]);
+  const { params, tokenizer } = await loadActor(written[0]);
   expect(toStored(params)).toEqual(latestCheckpoint(join(place, 'own/checkpoints')).state!.trees.generator);
   expect(tokenizer.encode('The city')).toEqual(experiment.generator.tokenizer.encode('The city'));
   expect(fs.readFileSync(join(written[0], 'README.md'), 'utf8')).toContain('so that nothing in particular happens');
