@@ -36,7 +36,7 @@ export const runRecordSchema = z.strictObject({
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
 /** A line of `metrics.jsonl`: one GRPO step, in ascending order; beside these keys whatever numbers the experiment measures. */
-export const metricsRowSchema: z.ZodType<MetricsRow> = z
+const columnsSchema = z
   .object({
     step: z.int().positive(),
     phi: number,
@@ -56,6 +56,13 @@ export const metricsRowSchema: z.ZodType<MetricsRow> = z
     seconds: number,
   })
   .catchall(number);
+
+/** The same, with the columns in the order in which they were written: what an experiment measures stands where it put it. */
+export const metricsRowSchema: z.ZodType<MetricsRow> = z.unknown().transform((row, context) => {
+  const { data, error } = columnsSchema.safeParse(row);
+  for (const { message, path } of error?.issues ?? []) context.addIssue({ code: 'custom', message, path: [...path] });
+  return data ? (Object.fromEntries(Object.keys(row as object).map((key) => [key, data[key]])) as MetricsRow) : z.NEVER;
+});
 
 /** A line of `examples.jsonl`: a sample of what was written in a step. */
 export const exampleRowSchema = z.looseObject({ step: z.int().positive() });
