@@ -9,6 +9,8 @@ export interface Command {
   readonly summary: string;
   /** What `dpg <name> --help` prints. */
   readonly help: string;
+  /** Where it depends on the other arguments. @throws {UsageError} for arguments that it cannot help with */
+  helpFor?(argv: readonly string[]): Promise<string>;
   /** Runs it; the result is the exit code. @throws {UsageError} for wrong arguments, told in one line with exit code 2 */
   run(argv: string[]): Promise<number>;
 }

@@ -1,7 +1,9 @@
 /** `dpg export`: what a run made, as Hugging Face folders. */
 import { parseArgs } from 'node:util';
 import { toTensors } from '../dpg/actor';
+import { makeExperiment, type Definition } from '../experiments/definition';
 import { EXPERIMENTS } from '../experiments/experiments';
+import { loadDefinition } from '../experiments/ownTarget';
 import { shown } from '../files/printable';
 import { exportRun, trainedGenerator } from '../runs/export';
 import { modelFolders, requireSame } from '../runs/record';
@@ -26,9 +28,9 @@ A run of an experiment of your own, recorded in a notebook, is exported likewise
 Exit code: 0 done, 1 an error, 2 wrong usage or no such run.`;
 
 /** What the generator writes for the held-out prompts of its experiment. @throws Error if that cannot be made again as it was */
-async function heldOutExamples(run: string): Promise<readonly WrittenExample[]> {
-  const { experiment: name, ...input } = readRun(run).config;
-  const experiment = await EXPERIMENTS[name](input, modelFolders(readRun(run)));
+async function heldOutExamples(run: string, definition: Definition): Promise<readonly WrittenExample[]> {
+  const { experiment: _, ...input } = readRun(run).config;
+  const experiment = await makeExperiment(definition, input, modelFolders(readRun(run)));
   requireSame(experiment, run);
   const { step, params: stored } = trainedGenerator(run);
   const params = toTensors(stored);
@@ -43,9 +45,11 @@ export async function run(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: argv, options: { out: { type: 'string' } }, allowPositionals: true });
   if (positionals.length !== 1 || !values.out) throw new UsageError('dpg export takes one RUN and --out DIR');
   const folder = runPath(positionals[0]);
-  const { experiment } = asUsage('dpg export', () => readRun(folder)).config;
-  const isKnown = Object.hasOwn(EXPERIMENTS, experiment);
-  const written = await exportRun(folder, values.out, { examples: isKnown ? await heldOutExamples(folder) : undefined });
+  const { module, config } = asUsage('dpg export', () => readRun(folder));
+  const { experiment } = config;
+  const isKnown = module !== undefined || Object.hasOwn(EXPERIMENTS, experiment);
+  const definition = isKnown ? await loadDefinition(module ?? experiment) : undefined;
+  const written = await exportRun(folder, values.out, { examples: definition && (await heldOutExamples(folder, definition)) });
   console.log(written.join('\n'));
   if (!isKnown)
     console.error(

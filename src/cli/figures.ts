@@ -2,10 +2,14 @@
 import { parseArgs } from 'node:util';
 import { EXPERIMENTS } from '../experiments/experiments';
 import { readResults, resultOfRun, resultsFile, saveResult, type ResultRow } from '../runs/results';
-import { runSweep, type Sweep } from '../experiments/sweep';
-import { SWEEPS } from '../experiments/sweeps';
+import { runSweep, type Swept } from '../experiments/sweep';
+import { parseConfig } from '../dpg/config';
+import type { Definition } from '../experiments/definition';
 import { asUsage, UsageError, wholeNumber } from './command';
 import { runPath } from '../runs/runName';
+import { definitionOf } from './trainArguments';
+
+const SWEPT = Object.values(EXPERIMENTS).flatMap(({ name, sweep }) => (sweep ? [name] : []));
 
 export const name = 'figures';
 export const summary = 'make the rows of the comparison figures';
@@ -16,7 +20,7 @@ Trains with every method and seed of the comparison, at equal numbers of synthet
 data/results/EXPERIMENT.jsonl, which the notebooks draw. Each method's learning rate is tuned first, by short runs whose rows are kept too.
 Runs whose rows are there are left out, so that a sweep that was stopped goes on.
 
-EXPERIMENT is one of ${Object.keys(SWEEPS).join(', ')}.
+EXPERIMENT is one of ${SWEPT.join(', ')}, or a module of your own that exports a sweep.
 
       --tune           only tune the learning rates
       --only METHOD    only this method; may be repeated
@@ -48,19 +52,16 @@ function describeRow({ stage, method, seed, config, held_out, seconds }: ResultR
   return `${stage} ${method} seed ${seed}${rate}: ${measured.join('  ')}  (${seconds.toFixed(0)} s)`;
 }
 
-function requireMethods({ methods, experiment }: Sweep, names: readonly string[]): void {
+function requireMethods({ name: experiment, sweep: { methods } }: Swept, names: readonly string[]): void {
   const unknown = names.find((each) => !methods.some((method) => method.name === each));
   const known = methods.map((method) => method.name).join(', ');
   if (unknown !== undefined) throw new UsageError(`--only ${unknown}: ${experiment} has the methods ${known}`);
 }
 
 /** A row from a run folder that `dpg train` has written. */
-async function addRun(experiment: string, run: string, method: string | undefined, out: string): Promise<void> {
+function addRun(definition: Definition, run: string, method: string | undefined, out: string): void {
   if (!method) throw new UsageError('--add takes the name of its method: --method NAME');
-  const { config, generator, target } = await EXPERIMENTS[experiment]({ workers: 1 });
-  generator.model.dispose();
-  target.model.dispose();
-  const row = asUsage(`--add ${run}`, () => resultOfRun(runPath(run), method, config));
+  const row = asUsage(`--add ${run}`, () => resultOfRun(runPath(run), method, parseConfig(definition)));
   saveResult(out, row);
   console.log(describeRow(row));
 }
@@ -69,24 +70,24 @@ async function addRun(experiment: string, run: string, method: string | undefine
 export async function run(argv: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args: argv, options: OPTIONS, allowPositionals: true });
   const [experiment] = positionals;
-  const known = values.add === undefined ? SWEEPS : EXPERIMENTS;
-  if (positionals.length !== 1 || !Object.hasOwn(known, experiment))
-    throw new UsageError(
-      `dpg figures takes one EXPERIMENT of ${Object.keys(known).join(', ')} (got ${positionals.join(' ') || 'none'})`,
-    );
-  const out = values.out ?? resultsFile(experiment);
-  if (values.add !== undefined) await addRun(experiment, values.add, values.method, out);
-  else await sweep(SWEEPS[experiment], out, values);
+  if (positionals.length !== 1)
+    throw new UsageError(`dpg figures takes one EXPERIMENT of ${SWEPT.join(', ')} (got ${positionals.join(' ') || 'none'})`);
+  const definition = await definitionOf(experiment);
+  const out = values.out ?? resultsFile(definition.name);
+  if (values.add !== undefined) addRun(definition, values.add, values.method, out);
+  else await sweep(definition, out, values);
   return 0;
 }
 
 type Values = Readonly<{ tune: boolean; only?: string[]; seeds?: string; force: boolean; workers: string }>;
 
-async function sweep(plan: Sweep, out: string, { tune, force, ...values }: Values): Promise<void> {
+async function sweep({ sweep: plan, ...rest }: Definition, out: string, { tune, force, ...values }: Values): Promise<void> {
+  if (!plan) throw new UsageError(`${rest.name} has no sweep; ${SWEPT.join(', ')} have one`);
+  const swept = { ...rest, sweep: plan };
   const only = values.only ?? plan.methods.map((method) => method.name);
-  requireMethods(plan, only);
+  requireMethods(swept, only);
   const rows = readResults(out).filter(({ method }) => !(force && only.includes(method)));
-  const runs = runSweep(plan, {
+  const runs = runSweep(swept, {
     rows,
     only,
     seeds: values.seeds?.split(',').map((seed) => wholeNumber('--seeds', seed, SEEDS)),

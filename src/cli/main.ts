@@ -64,11 +64,12 @@ async function main([name, ...argv]: string[]): Promise<number> {
   const command = commands.find((candidate) => candidate.name === name);
   const names = commands.map((each) => each.name);
   if (!command) throw new UsageError(`unknown command "${name}"${didYouMean(name, names)}; there are: ${names.join(', ')}`);
-  if (argv.includes('--help') || argv.includes('-h')) return print(command.help);
+  const help = async (): Promise<string> => (await command.helpFor?.(argv)) ?? command.help;
+  if (argv.includes('--help') || argv.includes('-h')) return print(await help());
   try {
     return await command.run(argv);
   } catch (error) {
-    throw usageError(error, command.help) ?? error;
+    throw usageError(error, await help().catch(() => command.help)) ?? error;
   }
 }
 

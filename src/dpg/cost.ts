@@ -26,8 +26,8 @@ function multiplied(config: ModelConfig): number {
  * forward half, 2, for the first step. Attention over long texts is left out.
  */
 export function stepCost({ generator, target }: ModelPair, config: Config): Cost {
-  const { prompts, rollouts, promptLength, maxNewTokens, epochs, klCoef, innerSteps, reward } = config;
-  const examples = prompts * rollouts;
+  const { prompts, groupSize, promptLength, maxNewTokens, epochs, klCoef, innerSteps, reward } = config;
+  const examples = prompts * groupSize;
   const tokens = { generator: examples * (promptLength + maxNewTokens), target: examples * (maxNewTokens - 1) };
   const ofGenerator = 1 + epochs * (3 + (klCoef > 0 ? 1 : 0));
   const backwards = (6 * (innerSteps - 1) + 2) / innerSteps;

@@ -51,6 +51,8 @@ export type PromptSource = (split: 'train' | 'heldOut', count: number, random: R
 /** Everything that defines a run. */
 export interface Experiment<C extends Config = Config> {
   readonly name: string;
+  /** The file that defines it, where it is not one of the built-in ones. */
+  readonly module?: string;
   /** For cards: what a model fine-tuned on the generated data becomes, as a clause; "… data, so that <purpose>". */
   readonly purpose?: string;
   readonly config: C;

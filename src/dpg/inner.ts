@@ -14,10 +14,11 @@ export type InnerSetting = Pick<Experiment, 'config' | 'target' | 'objective' | 
 
 /** The optimizer that a configuration names, its learning rate rising or falling along the run. */
 export function innerOptimizer({ innerOptimizer, ...config }: Config): Scheduled<Optimizer> {
-  const { innerLearningRate, initialInnerLearningRate, b1, b2, eps, epsRoot, weightDecay } = config;
+  const { innerLearningRate: start, innerLearningRateEnd: end, innerWeightDecay: weightDecay } = config;
+  const { innerB1: b1, innerB2: b2, innerEps: eps, innerEpsRoot: epsRoot } = config;
   return {
     at(step, steps) {
-      const learningRate = linear(innerLearningRate * initialInnerLearningRate, innerLearningRate, step, steps);
+      const learningRate = linear(start, end, step, steps);
       return innerOptimizer === 'sgd' ? sgd({ learningRate }) : adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay });
     },
   };
@@ -35,17 +36,10 @@ export function innerTraining({ config, target, objective, optimizer }: InnerSet
   };
 }
 
-/** @throws RangeError for a reward that compares texts with an evaluation set */
-export function requireWeightReward({ reward }: Pick<Config, 'reward'>): void {
-  if (reward !== 'metagradient' && reward !== 'naive')
-    throw new RangeError(`reward "${reward}" needs an evaluation set of texts, which only rephrase and uuid have`);
-}
-
-/** What the rollouts of a training step are paid. @throws RangeError for a reward on texts that the experiment does not bring */
+/** What the rollouts of a training step, counted from 0, are paid. */
 export function rewardOf({ reward, ...experiment }: InnerSetting & Pick<Experiment, 'reward'>, step?: number): Reward {
   const inner = innerTraining(experiment, step);
   if (reward) return reward(inner);
-  requireWeightReward(experiment.config);
   const { config } = experiment;
   if (config.reward === 'naive') return naiveReward(inner);
   return metagradientReward({ ...inner, crossGroupBatching: config.crossGroupBatching });

@@ -89,7 +89,7 @@ export function estimateMemory({ generator, target }: ModelPair, config: Config,
   const workers = config.workers || Math.min(os.availableParallelism(), 8);
   const fused = { generator: usesFused(generator, config.engine, backend), target: usesFused(target, config.engine, backend) };
   const length = { generator: config.promptLength + config.maxNewTokens - 1, target: config.maxNewTokens - 1 };
-  const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.rollouts) / config.innerSteps) };
+  const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.groupSize) / config.innerSteps) };
   const tape = (part: 'generator' | 'target', model: ModelConfig, pass: keyof typeof TAPE): number =>
     fused[part] ? 0 : tapeActivations(model, { examples: examples[part], length: length[part], pass });
   const tensors = Math.max(

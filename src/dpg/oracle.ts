@@ -77,18 +77,19 @@ async function phiAfter(experiment: InnerSetting, texts: readonly string[]): Pro
 export async function compareInnerSettings(
   experiment: InnerSetting,
   planted: readonly PlantedTexts[],
-  settings: readonly Pick<ConfigInput, 'innerLearningRate' | 'epsRoot'>[],
+  settings: readonly Pick<ConfigInput, 'innerLearningRate' | 'innerEpsRoot'>[],
 ): Promise<InnerRateRow[]> {
   const { objective, params } = innerTraining(experiment);
   const before = await valueOf(objective, params);
   const rows: InnerRateRow[] = [];
   for (const setting of settings) {
-    const changed = { ...experiment, config: { ...experiment.config, ...setting }, optimizer: undefined };
+    const { innerLearningRate: innerLearningRateEnd = experiment.config.innerLearningRateEnd } = setting;
+    const changed = { ...experiment, config: { ...experiment.config, ...setting, innerLearningRateEnd }, optimizer: undefined };
     const after = await phiAfter(changed, planted[0].texts);
     const ranking = await oracleCheck(changed, planted);
     rows.push({
-      inner_learning_rate: changed.config.innerLearningRate,
-      eps_root: changed.config.epsRoot,
+      inner_learning_rate: innerLearningRateEnd,
+      eps_root: changed.config.innerEpsRoot,
       phi_before: before,
       phi_after: after,
       ...Object.fromEntries(ranking.map(({ kind, tau }) => [`τ ${kind}`, tau])),

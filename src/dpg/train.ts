@@ -74,14 +74,13 @@ export interface TrainStep {
 /** The configuration as one training step, counted from 0, sees it. */
 function configOf({ config, configAt }: Experiment, step: number): Config {
   const current = { ...config, ...configAt?.(step) };
-  const { entropyCoef, finalEntropy, steps } = current;
-  return { ...current, entropyCoef: linear(entropyCoef, entropyCoef * finalEntropy, step, steps) };
+  const { entropyCoef, entropyCoefEnd, steps } = current;
+  return { ...current, entropyCoef: linear(entropyCoef, entropyCoefEnd, step, steps) };
 }
 
-/** The generator's Adam; its learning rate falls linearly to `finalLearningRate` × `learningRate` at the last step. */
-function policyOptimizer({ learningRate, finalLearningRate, steps }: Config, step: number): Optimizer {
-  return adamw({ learningRate: linear(learningRate, learningRate * finalLearningRate, step, steps), b2: 0.95 });
-}
+/** The generator's Adam at a training step. */
+const policyOptimizer = ({ learningRate, learningRateEnd, steps }: Config, step: number): Optimizer =>
+  adamw({ learningRate: linear(learningRate, learningRateEnd, step, steps), b2: 0.95 });
 
 /** A run that has not begun. */
 export function startTraining({ generator, config }: Pick<Experiment, 'generator' | 'config'>): TrainerState {
@@ -114,7 +113,7 @@ function meanAndDeviation(values: Float32Array): [number, number] {
 
 /** Responses to new training prompts. */
 function sampleRollouts({ config, generator, prompts }: Experiment, params: Params, streams: Streams): Promise<Rollouts> {
-  const { maxNewTokens, temperature, rollouts: group } = config;
+  const { maxNewTokens, temperature, groupSize: group } = config;
   return rollout({
     model: generator.model,
     params,

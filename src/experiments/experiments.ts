@@ -1,21 +1,15 @@
 /**
- * The experiments by name.
+ * The built-in experiments by name.
  */
-import type { ConfigInput } from '../dpg/config';
-import { l2Norm } from './normExperiment';
-import { qrCode, sixtySeven } from './patternExperiment';
-import { rephrase } from './rephrase';
-import type { Experiment } from '../dpg/experiment';
-import { uuid } from './uuid';
-import type { ModelFolders } from '../dpg/models';
+import type { Definition } from './definition';
+import { l2NormDefinition } from './l2Norm';
+import { qrCodeDefinition } from './qrCode';
+import { rephraseDefinition } from './rephrase';
+import { sixtySevenDefinition } from './sixtySeven';
+import { uuidDefinition } from './uuid';
 
-/** Makes an experiment from the configuration keys that differ from its defaults. */
-export type ExperimentMaker = (input?: ConfigInput, folders?: ModelFolders) => Promise<Experiment>;
+const BUILT_IN = [qrCodeDefinition, sixtySevenDefinition, l2NormDefinition, rephraseDefinition, uuidDefinition];
 
-export const EXPERIMENTS: Readonly<Record<string, ExperimentMaker>> = {
-  'qr-code': qrCode,
-  'sixty-seven': sixtySeven,
-  'l2-norm': l2Norm,
-  rephrase,
-  uuid,
-};
+export const EXPERIMENTS: Readonly<Record<string, Definition>> = Object.fromEntries(
+  BUILT_IN.map((definition) => [definition.name, definition as unknown as Definition]),
+);

@@ -9,60 +9,101 @@ import { languageScore } from '../reward/languageId';
 import { levenshteinScore } from '../reward/levenshtein';
 import { scoredReward, type Score } from '../reward/scored';
 import { rephraseExamples } from '../text/prompts';
+import type { Language } from '../text/encyclopedia/fact';
 import { DATA } from '../dpg/actor';
-import type { Config } from '../dpg/config';
-import { loadModels } from '../dpg/models';
-import type { Actor, Experiment, PromptSource } from '../dpg/experiment';
-import type { ModelFolders } from '../dpg/models';
+import type { Config, ConfigInput } from '../dpg/config';
+import type { Actor, Actors, PromptSource } from '../dpg/experiment';
+import type { Parts, SweepMethod } from './definition';
 
-/** An experiment on outputs. */
-export interface OutputExperiment extends Experiment {
+/** The small models. */
+export const PIECE_MODELS = {
+  generator: path.join(DATA, 'rephrase-generator'),
+  target: path.join(DATA, 'multilingual-target'),
+};
+
+/** What an experiment on outputs brings. */
+export interface OutputParts<C extends Config = Config> extends Parts<C> {
   /** The evaluation set. */
   readonly evaluation: readonly string[];
 }
 
-/** What one experiment on outputs brings. */
-export interface OutputTask extends Pick<Experiment, 'name' | 'purpose' | 'observe'> {
+/** What an evaluation set is for. */
+export interface Evaluation {
   readonly evaluation: readonly string[];
   /** Whether texts of the evaluation set end where they end: the target then learns to stop there. */
   readonly ended?: boolean;
+  /** Of the reward `languageId`. */
+  readonly language?: Language;
 }
 
 /** Articles as {@link rephraseExamples} makes them; training and held-out articles state different facts, and no prompt names a language. */
-const articlePrompts =
+const articlesToRephrase =
   ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
   (split, count, random) =>
     rephraseExamples(tokenizer, count, random, { promptLength, split }).map(({ prompt }) => prompt);
 
 /** The score that a configuration names, if it names one. */
-function scoreOf({ reward, language }: Config, { tokenizer, params }: Actor, evaluation: readonly number[][]): Score | undefined {
-  if (reward === 'levenshtein') return levenshteinScore(evaluation);
-  if (reward === 'embedding') return embeddingScore(params, evaluation);
-  if (reward === 'languageId') return languageScore(tokenizer, language);
+function scoreOf(reward: string, { tokenizer, params }: Actor, ids: readonly number[][], language?: Language): Score | undefined {
+  if (reward === 'levenshtein') return levenshteinScore(ids);
+  if (reward === 'embedding') return embeddingScore(params, ids);
+  if (reward === 'languageId' && language) return languageScore(tokenizer, language);
   return undefined;
 }
 
 /**
- * An experiment on outputs.
- * @throws Error as {@link loadModels}, RangeError for an evaluation set that the target cannot read
+ * Prompts, Φ and reward of an experiment on outputs.
+ * @throws RangeError for an evaluation set that the target cannot read
  */
-export async function outputExperiment(
+export function outputParts(
   config: Config,
-  { evaluation, ended, ...task }: OutputTask,
-  { generator = path.join(DATA, 'rephrase-generator'), target = path.join(DATA, 'multilingual-target') }: ModelFolders = {},
-): Promise<OutputExperiment> {
-  const actors = await loadModels({ generator, target }, config);
-  const { model, tokenizer } = actors.target;
-  const ids = evaluationIds(tokenizer, evaluation, { ended });
-  const objective = likelihoodObjective(model, evaluationBatch(model, ids), { per: 'token' });
-  const score = scoreOf(config, actors.target, ids);
+  { generator, target }: Actors,
+  { evaluation, ended, language }: Evaluation,
+): Omit<OutputParts, 'observe' | 'configAt'> {
+  const ids = evaluationIds(target.tokenizer, evaluation, { ended });
+  const score = scoreOf(config.reward, target, ids, language);
   return {
-    ...task,
-    config,
-    ...actors,
     evaluation,
-    objective,
-    prompts: articlePrompts(actors.generator, config),
+    prompts: articlesToRephrase(generator, config),
+    objective: likelihoodObjective(target.model, evaluationBatch(target.model, ids), { per: 'token' }),
     reward: score && ((inner) => scoredReward(inner, score)),
   };
+}
+
+/** What differs between the experiments on outputs. */
+interface OutputSpace {
+  /** Of the generator, the same for all methods. */
+  readonly learningRate: number;
+  /** Of sgd's fine-tuning: a learning rate that makes adamw's (first) steps where a gradient is small beside the root of eps_root. */
+  readonly sgd: ConfigInput;
+  /** Baselines that need no metagradient. */
+  readonly rewards: readonly string[];
+  /** The best of the other methods: it gets every seed, as adamw does; the rest get seed 0. */
+  readonly best?: string;
+  /** What the experiment's own settings are called where they are not the paper's: metagradients through adamw, credit for responses. */
+  readonly own?: string;
+  readonly ablations?: Readonly<Record<string, ConfigInput>>;
+  /** What sgd and the other rewards have instead of the experiment's settings. */
+  readonly instead?: ConfigInput;
+}
+
+/** The methods of a sweep (paper §4). */
+export function outputMethods({
+  learningRate,
+  sgd,
+  rewards,
+  best,
+  own = 'adamw',
+  ablations,
+  instead,
+}: OutputSpace): SweepMethod[] {
+  const others: Record<string, ConfigInput> = {
+    ...ablations,
+    [own === 'adamw' ? 'sgd' : `${own}-sgd`]: { innerOptimizer: 'sgd', ...sgd, ...instead },
+    ...Object.fromEntries(rewards.map((reward) => [reward, { reward, ...instead }])),
+  };
+  const seeds = (name: string): Pick<SweepMethod, 'seeds'> => (name === best ? {} : { seeds: [0] });
+  return [
+    { name: own, config: {}, learningRates: [learningRate] },
+    ...Object.entries(others).map(([name, config]) => ({ name, config, learningRates: own, ...seeds(name) })),
+  ];
 }

@@ -8,30 +8,27 @@ import { LANGUAGES } from '../text/encyclopedia/fact';
 import { identifyLanguage } from '../text/languages';
 import { runningText } from '../text/prompts';
 import { keptDetails } from '../text/vocabulary';
-import { parseConfig, type Config, type ConfigInput } from '../dpg/config';
-import type { PlantedTexts } from '../dpg/oracle';
-import { outputExperiment, type OutputExperiment } from './outputSpace';
-import type { Observation, WrittenExample } from '../dpg/experiment';
+import { sharedKeys } from '../dpg/config';
+import type { Experiment, Observation, WrittenExample } from '../dpg/experiment';
+import { oneOf, type ConfigOf } from '../dpg/keys';
 import type { ModelFolders } from '../dpg/models';
+import type { PlantedTexts } from '../dpg/oracle';
+import { makeExperiment, type Definition } from './definition';
+import { outputMethods, outputParts, PIECE_MODELS, type OutputParts } from './outputSpace';
+import { outputPresets } from './paper';
 
-/** Settings found for the small models; every key can be overridden. */
-export const REPHRASE_DEFAULTS: ConfigInput = {
-  steps: 60,
-  prompts: 128,
-  rollouts: 8,
-  promptLength: 40,
-  maxNewTokens: 40,
-  innerSteps: 1,
-  innerLearningRate: 5e-4,
-  epsRoot: 1e-3,
-  advantageScale: 'robust',
-  advantageClip: 10,
-  learningRate: 4e-4,
-  finalLearningRate: 0.1,
-  klCoef: 0.06,
-  entropyCoef: 0,
-  heldOutExamples: 512,
+export const rephraseKeys = {
+  ...sharedKeys,
+  reward: oneOf<string>(['metagradient', 'naive', 'levenshtein', 'embedding', 'languageId'], {
+    default: 'metagradient',
+    description: 'What a response is paid; the last three compare it with the evaluation set, or are told the language',
+    paper: 'metagradient; others as baselines',
+  }),
+  language: oneOf(['es', 'fr', 'de', 'it'], { default: 'es', description: 'The language to reach', paper: 'es, fr, de, it' }),
 };
+
+/** The configuration of the language experiment. */
+export type RephraseConfig = ConfigOf<typeof rephraseKeys>;
 
 /** Texts of an evaluation set, and the seed they are drawn with. */
 const [PASSAGES, EVALUATION_SEED] = [128, 1];
@@ -49,24 +46,60 @@ export async function observeLanguage(examples: readonly WrittenExample[], langu
 }
 
 /** The paper's language experiment for `config.language`; the evaluation set is in the manner of LAMBADA. */
-export async function rephrase(input: ConfigInput = {}, folders?: ModelFolders): Promise<OutputExperiment> {
-  const config = parseConfig(input, REPHRASE_DEFAULTS);
-  const { language } = config;
-  const passages = lambada(language, PASSAGES, randomStream(EVALUATION_SEED, `lambada ${language}`));
-  return outputExperiment(
-    config,
-    {
-      name: 'rephrase',
+export const rephraseDefinition: Definition<RephraseConfig, OutputParts<RephraseConfig>> = {
+  name: 'rephrase',
+  keys: rephraseKeys,
+  models: PIECE_MODELS,
+  defaults: {
+    steps: 60,
+    prompts: 128,
+    groupSize: 8,
+    promptLength: 40,
+    maxNewTokens: 40,
+    innerSteps: 1,
+    innerLearningRate: 5e-4,
+    innerEpsRoot: 1e-3,
+    advantageScale: 'robust',
+    advantageClip: 10,
+    learningRate: 4e-4,
+    learningRateEnd: 4e-5,
+    klCoef: 0.06,
+    entropyCoef: 0,
+    heldOutExamples: 512,
+  },
+  presets: outputPresets({ paper: { steps: 120 } }), // the authors' files: three passes over the prompts
+  sweep: {
+    examples: 40_960, // 40 steps of 1,024
+    tuningExamples: 10_240,
+    every: 5_120,
+    seeds: [0, 1, 2],
+    config: { prompts: 128, groupSize: 8 },
+    methods: outputMethods({
+      learningRate: 4e-4,
+      sgd: { innerLearningRate: 0.0158 },
+      rewards: ['naive', 'levenshtein', 'embedding', 'languageId'],
+      best: 'languageId',
+    }),
+  },
+  make(config, models) {
+    const { language } = config;
+    const passages = lambada(language, PASSAGES, randomStream(EVALUATION_SEED, `lambada ${language}`));
+    return {
+      ...outputParts(config, models, { evaluation: passages.map(({ text }) => text), language }),
       purpose: `a model that is fine-tuned on its text is better at the language "${language}"`,
-      evaluation: passages.map(({ text }) => text),
       observe: ({ examples }) => observeLanguage(examples, language),
-    },
-    folders,
-  );
-}
+    };
+  },
+};
+
+/** The paper's language experiment. @param input - keys that differ from its defaults @throws as {@link makeExperiment} */
+export const rephrase = (
+  input: Partial<RephraseConfig> = {},
+  models: ModelFolders = {},
+): Promise<Experiment<RephraseConfig> & OutputParts<RephraseConfig>> => makeExperiment(rephraseDefinition, input, models);
 
 /** For the oracle check: `count` articles in each language, the one to reach first. */
-export function plantedLanguages({ language }: Pick<Config, 'language'>, count = 48, seed = 0): PlantedTexts[] {
+export function plantedLanguages({ language }: Pick<RephraseConfig, 'language'>, count = 48, seed = 0): PlantedTexts[] {
   const random = randomStream(seed, 'planted languages');
   const kinds = [language, ...LANGUAGES.filter((other) => other !== language)];
   return kinds.map((kind) => ({ kind, texts: Array.from({ length: count }, () => runningText(random, 1, kind)) }));

@@ -7,39 +7,14 @@
 import { disposeParams } from '../tensor/params';
 import { meanVocabularyShare } from '../text/vocabulary';
 import type { ConfigInput } from '../dpg/config';
-import { EXPERIMENTS } from './experiments';
+import { makeExperiment, type Definition, type SweepMethod } from './definition';
 import { tunedLearningRate, type CurvePoint, type Measures, type ResultRow } from '../runs/results';
 import type { Experiment } from '../dpg/experiment';
 import { disposeTrainer, startTraining, train } from '../dpg/train';
 import { validate, validateControl, type Validation } from '../dpg/validate';
 
-/** One method of a sweep. */
-export interface SweepMethod {
-  readonly name: string;
-  /** What differs from the sweep's configuration. */
-  readonly config: ConfigInput;
-  /** Candidates for the generator's learning rate (a single one needs no tuning), or the method whose choice is taken over. */
-  readonly learningRates: readonly number[] | string;
-  /** By default the sweep's. */
-  readonly seeds?: readonly number[];
-}
-
-/** A plain list of methods, and what they share. */
-export interface Sweep {
-  /** A name of {@link EXPERIMENTS}. */
-  readonly experiment: string;
-  /** Synthetic examples that a reported run sees. */
-  readonly examples: number;
-  /** Synthetic examples that a tuning run sees. */
-  readonly tuningExamples: number;
-  /** Examples between two measurements; a multiple of every method's prompts × rollouts. */
-  readonly every: number;
-  readonly seeds: readonly number[];
-  /** Learning rates whose tuning run leaves a smaller share of words in the vocabulary are no candidates; by default all are. */
-  readonly minWords?: number;
-  readonly config: ConfigInput & { readonly prompts: number; readonly rollouts: number };
-  readonly methods: readonly SweepMethod[];
-}
+/** A definition that has a sweep. */
+export type Swept = Definition & Required<Pick<Definition, 'sweep'>>;
 
 /** What of a sweep to run. */
 export interface SweepOptions {
@@ -61,37 +36,44 @@ const TUNING_SEED = 100;
 /** One run that a sweep wants. */
 type Plan = Pick<ResultRow, 'stage' | 'method' | 'seed' | 'config'>;
 
+/** Both ends of a learning rate: it falls as much as the experiment's own does, in the digits that rows keep. */
+function bothRates(first: number, { learningRate: start, learningRateEnd: end }: ConfigInput): ConfigInput {
+  if (!start || end === undefined) return { learningRate: first };
+  return { learningRate: first, learningRateEnd: Number(((first * end) / start).toPrecision(6)) };
+}
+
 /** The configuration of a method for this many examples; GRPO steps follow from them. */
-function configOf(sweep: Sweep, { config }: SweepMethod, examples: number, learningRate: number): ConfigInput {
+function configOf({ sweep, defaults }: Swept, { config }: SweepMethod, examples: number, learningRate: number): ConfigInput {
   const whole = { ...sweep.config, ...config };
-  return { ...whole, learningRate, steps: examples / (whole.prompts * whole.rollouts) };
+  const steps = examples / (whole.prompts * whole.groupSize);
+  return { ...whole, ...bothRates(learningRate, defaults), steps };
 }
 
 /** The method of that name. @throws RangeError listing those there are */
-function methodOf({ methods, experiment }: Sweep, name: string): SweepMethod {
+function methodOf({ name: experiment, sweep: { methods } }: Swept, name: string): SweepMethod {
   const method = methods.find((each) => each.name === name);
   if (!method) throw new RangeError(`${experiment} has no method "${name}"; there are: ${methods.map((m) => m.name).join(', ')}`);
   return method;
 }
 
-function tuningPlans(sweep: Sweep, method: SweepMethod): Plan[] {
+function tuningPlans(definition: Swept, method: SweepMethod): Plan[] {
   if (typeof method.learningRates === 'string' || method.learningRates.length === 1) return [];
   return method.learningRates.map((learningRate) => ({
     stage: 'tuning',
     method: method.name,
     seed: TUNING_SEED,
-    config: configOf(sweep, method, sweep.tuningExamples, learningRate),
+    config: configOf(definition, method, definition.sweep.tuningExamples, learningRate),
   }));
 }
 
-function learningRateOf(sweep: Sweep, { name, learningRates }: SweepMethod, rows: readonly ResultRow[]): number {
-  if (typeof learningRates === 'string') return learningRateOf(sweep, methodOf(sweep, learningRates), rows);
-  return learningRates.length === 1 ? learningRates[0] : tunedLearningRate(rows, name, sweep.minWords);
+function learningRateOf(definition: Swept, { name, learningRates }: SweepMethod, rows: readonly ResultRow[]): number {
+  if (typeof learningRates === 'string') return learningRateOf(definition, methodOf(definition, learningRates), rows);
+  return learningRates.length === 1 ? learningRates[0] : tunedLearningRate(rows, name, definition.sweep.minWords);
 }
 
-function reportedPlans(sweep: Sweep, method: SweepMethod, rows: readonly ResultRow[], options: SweepOptions): Plan[] {
-  const { seeds = method.seeds ?? sweep.seeds, examples = sweep.examples } = options;
-  const config = configOf(sweep, method, examples, learningRateOf(sweep, method, rows));
+function reportedPlans(definition: Swept, method: SweepMethod, rows: readonly ResultRow[], options: SweepOptions): Plan[] {
+  const { seeds = method.seeds ?? definition.sweep.seeds, examples = definition.sweep.examples } = options;
+  const config = configOf(definition, method, examples, learningRateOf(definition, method, rows));
   return seeds.map((seed) => ({ stage: 'reported', method: method.name, seed, config }));
 }
 
@@ -102,22 +84,22 @@ const identity = ({ stage, method, seed, config }: Plan): string =>
  * The runs of one method and stage that are not among `options.rows`.
  * @throws RangeError for a method that the sweep does not have, Error for a reported one whose learning rate is not tuned
  */
-export function missingRuns(sweep: Sweep, name: string, stage: ResultRow['stage'], options: SweepOptions): Plan[] {
+export function missingRuns(definition: Swept, name: string, stage: ResultRow['stage'], options: SweepOptions): Plan[] {
   const { rows = [] } = options;
-  const method = methodOf(sweep, name);
-  const plans = stage === 'tuning' ? tuningPlans(sweep, method) : reportedPlans(sweep, method, rows, options);
+  const method = methodOf(definition, name);
+  const plans = stage === 'tuning' ? tuningPlans(definition, method) : reportedPlans(definition, method, rows, options);
   const present = new Set(rows.map(identity));
   return plans.filter((plan) => !present.has(identity(plan)));
 }
 
 /** Runs what is missing, method by method, tuning first; yields every row when its run has ended. @throws Error as {@link missingRuns} */
-export async function* runSweep(sweep: Sweep, options: SweepOptions = {}): AsyncGenerator<ResultRow, void, undefined> {
-  const { only = sweep.methods.map(({ name }) => name), stages = ['tuning', 'reported'], signal } = options;
+export async function* runSweep(definition: Swept, options: SweepOptions = {}): AsyncGenerator<ResultRow, void, undefined> {
+  const { only = definition.sweep.methods.map(({ name }) => name), stages = ['tuning', 'reported'], signal } = options;
   const rows = [...(options.rows ?? [])];
   for (const name of only) {
     for (const stage of stages) {
-      for (const plan of missingRuns(sweep, name, stage, { ...options, rows })) {
-        const row = await runPlan(sweep, plan, options);
+      for (const plan of missingRuns(definition, name, stage, { ...options, rows })) {
+        const row = await runPlan(definition, plan, options);
         if (signal?.aborted) return;
         rows.push(row);
         yield row;
@@ -126,9 +108,10 @@ export async function* runSweep(sweep: Sweep, options: SweepOptions = {}): Async
   }
 }
 
-async function runPlan(sweep: Sweep, plan: Plan, { workers, signal }: SweepOptions): Promise<ResultRow> {
+async function runPlan(definition: Swept, plan: Plan, { workers, signal }: SweepOptions): Promise<ResultRow> {
   const started = performance.now();
-  const experiment = await EXPERIMENTS[sweep.experiment]({ ...plan.config, seed: plan.seed, workers });
+  const { sweep } = definition;
+  const experiment = await makeExperiment(definition, { ...plan.config, seed: plan.seed, workers });
   try {
     const every = plan.stage === 'tuning' ? sweep.tuningExamples : sweep.every;
     const validationSeed = plan.stage === 'tuning' ? TUNING_SEED : undefined;
@@ -152,7 +135,7 @@ async function trainingCurve(
   signal: AbortSignal | undefined,
 ): Promise<CurvePoint[]> {
   const state = startTraining(experiment);
-  const perStep = experiment.config.prompts * experiment.config.rollouts;
+  const perStep = experiment.config.prompts * experiment.config.groupSize;
   const measure = async (): Promise<CurvePoint> => ({
     examples: state.step * perStep,
     ...measures(await validate(experiment, state, validationSeed)),

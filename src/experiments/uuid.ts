@@ -5,37 +5,40 @@ import { distance } from 'fastest-levenshtein';
 import { randomStream, type RandomStream } from '../tensor/random';
 import { randomUuid } from '../text/encyclopedia/fact';
 import { runningText } from '../text/prompts';
-import { parseConfig, type Config, type ConfigInput } from '../dpg/config';
-import type { PlantedTexts } from '../dpg/oracle';
-import { outputExperiment, type OutputExperiment } from './outputSpace';
-import type { Observation, WrittenExample } from '../dpg/experiment';
+import { sharedKeys } from '../dpg/config';
+import type { Experiment, Observation, WrittenExample } from '../dpg/experiment';
+import { oneOf, text, whole, type ConfigOf } from '../dpg/keys';
 import type { ModelFolders } from '../dpg/models';
+import type { PlantedTexts } from '../dpg/oracle';
+import { makeExperiment, type Definition } from './definition';
+import { outputMethods, outputParts, PIECE_MODELS, type OutputParts } from './outputSpace';
+import { outputPresets } from './paper';
 
-/** Settings found for the small models; every key can be overridden. */
-export const UUID_DEFAULTS: ConfigInput = {
-  steps: 180,
-  warmUpSteps: 25,
-  prompts: 64,
-  rollouts: 8,
-  promptLength: 40,
-  maxNewTokens: 40,
-  innerSteps: 64,
-  innerLearningRate: 1e-3,
-  initialInnerLearningRate: 0.5, // a weak fine-tuning tells early texts apart more clearly, but pays the last wrong characters as well as the right ones
-  epsRoot: 1e-5,
-  credit: 'both',
-  discount: 0,
-  advantageScale: 'robust',
-  advantageClip: 4,
-  learningRate: 3e-4,
-  finalLearningRate: 0.2,
-  entropyCoef: 0.3,
-  finalEntropy: 0.02,
-  heldOutExamples: 512,
+/** As RFC 9562 writes them. */
+const UUID = /^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[1-8][0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$/;
+
+export const uuidKeys = {
+  ...sharedKeys,
+  reward: oneOf<string>(['metagradient', 'naive', 'levenshtein', 'embedding'], {
+    default: 'metagradient',
+    description: 'What a response is paid; the last two compare it with the UUID',
+    paper: 'metagradient; others as baselines',
+  }),
+  uuid: text(UUID, { default: 'f47ac10b-58cc-4372-a567-0e02b2c3d479', description: 'The one to reach' }),
+  warmUpSteps: whole({
+    min: 0,
+    max: 1_000_000,
+    default: 0,
+    description:
+      'First steps, with one inner step, credit per response and no entropy bonus, until responses look like a UUID (ours)',
+  }),
 };
 
+/** The configuration of the UUID experiment. */
+export type UuidConfig = ConfigOf<typeof uuidKeys>;
+
 /** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which many see hardly anything; characters come after. */
-const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0 } as const;
+const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0, entropyCoefEnd: 0 } as const;
 
 /** What a UUID is written with. */
 export const UUID_CHARACTERS = '0123456789abcdef-';
@@ -66,26 +69,67 @@ export function observeUuid(examples: readonly WrittenExample[], uuid: string, p
   };
 }
 
-/** The paper's UUID experiment for `config.uuid`. @throws RangeError for a reward that makes no sense here */
-export async function uuid(input: ConfigInput = {}, folders?: ModelFolders): Promise<OutputExperiment> {
-  const { reward = 'metagradient' } = input;
-  const credit = reward === 'metagradient' ? UUID_DEFAULTS.credit : 'example'; // baselines pay nothing for single tokens
-  const config = parseConfig(input, { ...UUID_DEFAULTS, credit });
-  if (config.reward === 'languageId') throw new RangeError('config: reward "languageId" belongs to the experiment rephrase');
-  const wanted = config.uuid.toLowerCase();
-  const experiment = await outputExperiment(
-    config,
-    {
-      name: 'uuid',
+/** The experiment's bonus of 0.3 is more than weaker signals hold against: with credit per response outputs became junk, 210 characters from the UUID. */
+const LITTLE_ENTROPY = { entropyCoef: 0.06, entropyCoefEnd: 0.006 } as const;
+
+/** The paper's UUID experiment for `config.uuid`. */
+export const uuidDefinition: Definition<UuidConfig, OutputParts<UuidConfig>> = {
+  name: 'uuid',
+  keys: uuidKeys,
+  models: PIECE_MODELS,
+  defaults: {
+    steps: 180,
+    warmUpSteps: 25,
+    prompts: 64,
+    groupSize: 8,
+    promptLength: 40,
+    maxNewTokens: 40,
+    innerSteps: 64,
+    innerLearningRate: 5e-4, // a weak fine-tuning tells early texts apart more clearly, but pays the last wrong characters as well as the right ones
+    innerLearningRateEnd: 1e-3,
+    innerEpsRoot: 1e-5,
+    credit: 'both',
+    discount: 0,
+    advantageScale: 'robust',
+    advantageClip: 4,
+    learningRate: 3e-4,
+    learningRateEnd: 6e-5,
+    entropyCoef: 0.3,
+    entropyCoefEnd: 0.006,
+    heldOutExamples: 512,
+  },
+  presets: outputPresets<UuidConfig>({ paper: { steps: 360, warmUpSteps: 0 } }), // paper: 360
+  sweep: {
+    examples: 92_160, // 180 steps of 512
+    tuningExamples: 18_432,
+    every: 9_216,
+    seeds: [0],
+    config: { prompts: 64, groupSize: 8 },
+    methods: outputMethods({
+      learningRate: 3e-4,
+      sgd: { innerLearningRate: 0.158, innerLearningRateEnd: 0.158 },
+      rewards: ['naive', 'levenshtein'],
+      own: 'both-credits',
+      ablations: { adamw: { credit: 'example', ...LITTLE_ENTROPY }, 'token-credit': { credit: 'token' } },
+      instead: LITTLE_ENTROPY,
+    }),
+  },
+  make(config, models) {
+    const wanted = config.uuid.toLowerCase();
+    return {
+      ...outputParts(config, models, { evaluation: [wanted], ended: true }),
       purpose: 'a model that is fine-tuned on its text knows one UUID by heart',
-      evaluation: [wanted],
-      ended: true,
       observe: ({ examples, phi }) => observeUuid(examples, wanted, phi),
-    },
-    folders,
-  );
-  return { ...experiment, configAt: (step) => (step < config.warmUpSteps ? WARM_UP : {}) };
-}
+      configAt: (step) => (step < config.warmUpSteps ? WARM_UP : {}),
+    };
+  },
+};
+
+/** The paper's UUID experiment. @param input - keys that differ from its defaults @throws as {@link makeExperiment} */
+export const uuid = (
+  input: Partial<UuidConfig> = {},
+  models: ModelFolders = {},
+): Promise<Experiment<UuidConfig> & OutputParts<UuidConfig>> => makeExperiment(uuidDefinition, input, models);
 
 /** A random UUID in which each character is replaced by the wanted one's with probability `share`. */
 function blend(uuid: string, share: number, random: RandomStream): string {
@@ -93,7 +137,7 @@ function blend(uuid: string, share: number, random: RandomStream): string {
 }
 
 /** For the oracle check: `count` texts of each kind, the UUID itself first, then random ones that have ever less of it. */
-export function plantedUuids({ uuid }: Pick<Config, 'uuid'>, count = 64, seed = 0): PlantedTexts[] {
+export function plantedUuids({ uuid }: Pick<UuidConfig, 'uuid'>, count = 64, seed = 0): PlantedTexts[] {
   const random = randomStream(seed, 'planted UUIDs');
   const texts = (make: () => string): string[] => Array.from({ length: count }, make);
   return [

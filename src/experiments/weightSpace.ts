@@ -1,35 +1,65 @@
 /**
- * What the experiments on the weights of the LM head share: the character-level models of `data/`, and prompts that are pieces of articles
- * or, for a generator that chats, requests to rephrase one.
+ * What the experiments on the weights of the LM head share: the character-level models of `data/`, prompts that are pieces of articles or, for
+ * a generator that chats, requests to rephrase one, and the methods that the paper compares.
  */
 import path from 'node:path';
 import { isChat, rephrasePrompts as rephraseRequests } from '../text/chatTemplate';
 import { articles, continuationExamples } from '../text/prompts';
 import { DATA } from '../dpg/actor';
 import type { Config } from '../dpg/config';
-import { loadModels, type ModelFolders } from '../dpg/models';
-import type { Actor, Experiment, PromptSource } from '../dpg/experiment';
-import { requireWeightReward } from '../dpg/inner';
+import type { Actor, PromptSource } from '../dpg/experiment';
+import type { SweepMethod } from './definition';
+
+/** The small models. */
+export const CHARACTER_MODELS = {
+  generator: path.join(DATA, 'characters-generator'),
+  target: path.join(DATA, 'characters-target'),
+};
 
 /** Prompts are the first `promptLength` tokens of a piece of an English article; training and held-out articles state different facts. */
-export const continuationPrompts =
+const continuationPrompts =
   ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
   (split, count, random) =>
     continuationExamples(tokenizer, count, random, { promptLength, split }).map(({ prompt }) => prompt);
 
 /** Requests to a model that chats: rephrase an English article; training and held-out articles state different facts. */
-export const rephrasePrompts =
+const rephrasePrompts =
   ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
   (split, count, random) =>
     rephraseRequests(tokenizer, count, random, { promptLength, draw: articles({ split }) });
 
-/** Generator, target and prompts of a weight-space experiment. @throws Error as {@link loadModels}, RangeError for a reward on texts */
-export async function weightSpaceActors(
-  config: Config,
-  { generator = path.join(DATA, 'characters-generator'), target = path.join(DATA, 'characters-target') }: ModelFolders = {},
-): Promise<Pick<Experiment, 'config' | 'generator' | 'target' | 'prompts'>> {
-  requireWeightReward(config);
-  const actors = await loadModels({ generator, target }, config);
-  const prompts = isChat(actors.generator.tokenizer) ? rephrasePrompts : continuationPrompts;
-  return { config, ...actors, prompts: prompts(actors.generator, config) };
+/** Prompts for a generator of any kind. */
+export const articlePrompts = (generator: Actor, config: Config): PromptSource =>
+  (isChat(generator.tokenizer) ? rephrasePrompts : continuationPrompts)(generator, config);
+
+/** Examples of one step of the fine-tuning in the sweep of batch sizes. */
+const BATCH = 128;
+
+/** What differs between the experiments on the weights of the LM head. */
+interface WeightSpace {
+  /** Learning rate of adamw's fine-tuning. */
+  readonly adamw: number;
+  /** Of sgd's: moves the LM head as far, in the mean of |W − W₀|, as adamw does, on the initial generator's text. */
+  readonly sgd: number;
+  readonly learningRates: readonly number[];
+  /** In the sweep of batch sizes; by default the same. */
+  readonly batchRates?: SweepMethod['learningRates'];
+}
+
+/** The methods of a sweep (paper §4). */
+export function weightSpaceMethods({ adamw, sgd, learningRates, batchRates = learningRates }: WeightSpace): SweepMethod[] {
+  // T grows with the batch, as in the paper; the fine-tuning's learning rate falls with it, so that weights move as far and Φ stays comparable
+  const batch = (innerSteps: number): SweepMethod => ({
+    name: `batch-${innerSteps * BATCH}`,
+    config: { prompts: (innerSteps * BATCH) / 8, innerSteps, innerLearningRate: adamw / innerSteps },
+    learningRates: batchRates,
+  });
+  return [
+    { name: 'adamw', config: {}, learningRates },
+    { name: 'sgd', config: { innerOptimizer: 'sgd', innerLearningRate: sgd }, learningRates },
+    { name: 'naive', config: { reward: 'naive' }, learningRates: [6e-5, ...learningRates] },
+    { name: 'cross-group-off', config: { crossGroupBatching: false }, learningRates },
+    { name: 'token-credit', config: { credit: 'token' }, learningRates },
+    ...[1, 2, 8].map(batch),
+  ];
 }

@@ -4,7 +4,9 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { configKeys } from '../dpg/config';
+import { sharedKeys } from '../dpg/config';
+import { defaultsOf, type Keys } from '../dpg/keys';
+import { EXPERIMENTS } from '../experiments/experiments';
 import { readReport, type RunReport } from '../runs/runReport';
 import { readMetrics, readSummary } from '../runs/runFolder';
 import { runPath, type RunOrName } from '../runs/runName';
@@ -141,9 +143,12 @@ const rowsOf = (rows: readonly (readonly string[])[]): string =>
     )
     .join('')}</tbody></table>`;
 
-/** Keys that differ from the defaults first, with these. */
+/** Keys that differ from the experiment's defaults first, with these. */
 function configuration(config: Readonly<Record<string, unknown>>): string {
-  const defaults = new Map(configKeys().map(({ key, default: value }) => [key, value]));
+  const own = EXPERIMENTS[String(config.experiment)] ?? { keys: sharedKeys, defaults: {} };
+  const keys: Keys = own.keys;
+  const values = defaultsOf(keys, own.defaults);
+  const defaults = new Map(Object.keys(config).map((key) => [key, values[key] ?? config[keys[key]?.sameAs ?? '']]));
   const rows = Object.entries(config).filter(([key]) => key !== 'experiment');
   const isChanged = ([key, value]: [string, unknown]): boolean => JSON.stringify(defaults.get(key)) !== JSON.stringify(value);
   const changed = rows.filter(isChanged).map(([key, value]) => [key, String(value), `default ${String(defaults.get(key))}`]);

@@ -13,7 +13,7 @@ import {
   type Spread,
 } from '../runs/results';
 import { runSweep } from '../experiments/sweep';
-import { SWEEPS } from '../experiments/sweeps';
+import { EXPERIMENTS } from '../experiments/experiments';
 import { lineChart } from './charts';
 import type { Figure } from './figure';
 import { follow } from './watch';
@@ -32,11 +32,13 @@ export async function comparisonRows(experiment: string, { live = false } = {}):
   const stored = readResults(resultsFile(experiment));
   if (!live) return stored;
   const tuning = stored.filter(({ stage }) => stage === 'tuning');
-  const sweep = SWEEPS[experiment];
+  const definition = EXPERIMENTS[experiment];
+  const { sweep } = definition;
+  if (!sweep) throw new RangeError(`there is no sweep of ${experiment} to run`);
   const options = { rows: tuning, stages: ['reported'] as const, examples: sweep.tuningExamples };
   const rows: ResultRow[] = [];
   const total = sweep.methods.reduce((sum, { seeds = sweep.seeds }) => sum + seeds.length, 0);
-  await follow((signal) => runSweep(sweep, { ...options, signal }), { total, history: rows });
+  await follow((signal) => runSweep({ ...definition, sweep }, { ...options, signal }), { total, history: rows });
   return [...tuning, ...rows];
 }
 

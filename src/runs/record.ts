@@ -99,9 +99,9 @@ export const modelFolders = ({ models }: RunRecord): ModelFolders => ({
  * @throws Error if the folder holds anything
  */
 export function newRun(experiment: Experiment, folder?: string, models: ModelFolders = {}): Run {
-  const { name, config, generator, purpose } = experiment;
+  const { name, module, config, generator, purpose } = experiment;
   const environment = describeEnvironment({ backend: tf.getBackend(), engine: generator.model.engine, seed: config.seed });
-  const record = { config: { experiment: name, ...config }, purpose, environment, models: modelsOf(experiment, models) };
+  const record = { config: { experiment: name, ...config }, purpose, module, environment, models: modelsOf(experiment, models) };
   const place = folder ?? newRunFolder(name, config.seed);
   return { folder: createRun(path.resolve(place), record), state: startTraining(experiment) };
 }

@@ -134,7 +134,7 @@ export function resultOfRun(folder: string, method: string, defaults: Config): R
   if (!summary) throw new Error(`${folder} has no summary.json: the run has not ended`);
   const heldOut = summary.held_out as Measures;
   const metrics = readMetrics(folder);
-  const { prompts, rollouts, seed } = config as unknown as Config;
+  const { prompts, groupSize, seed } = config as unknown as Config;
   const known = defaults as Readonly<Record<string, unknown>>;
   const differs = ([key, value]: [string, unknown]): boolean => !NOT_OF_METHOD.includes(key) && known[key] !== value;
   const stride = Math.ceil(metrics.length / MAX_POINTS);
@@ -145,7 +145,7 @@ export function resultOfRun(folder: string, method: string, defaults: Config): R
     seed,
     config: Object.fromEntries(Object.entries(config).filter(differs)),
     curve: kept.map((row) => ({
-      examples: row.step * prompts * rollouts,
+      examples: row.step * prompts * groupSize,
       phi: row.phi,
       ...Object.fromEntries(Object.keys(heldOut).flatMap((key) => (key in row ? [[key, row[key]]] : []))),
     })),

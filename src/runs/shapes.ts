@@ -20,6 +20,8 @@ export const runRecordSchema = z.strictObject({
   config: z.looseObject({ experiment: z.string(), seed: z.int() }),
   /** What a model fine-tuned on the generated data becomes, as a clause: "… data, so that <purpose>". */
   purpose: z.string().optional(),
+  /** The file that defines the experiment, where it is not one of the built-in ones. */
+  module: z.string().optional(),
   environment: z.object({
     version: z.string(),
     commit: z.string().nullable(),

@@ -17,7 +17,7 @@ export function build(): void {
   if (fs.existsSync(MAIN) && fs.statSync(MAIN).mtimeMs > Math.max(...newest)) return;
   const args = ['node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json', '--noEmitOnError', 'false'];
   spawnSync(process.execPath, args, { cwd: ROOT });
-  spawnSync(process.execPath, ['src/dpg/declareConfig.mjs'], { cwd: ROOT });
+  spawnSync(process.execPath, ['src/experiments/documentKeys.mjs'], { cwd: ROOT });
   fs.utimesSync(MAIN, new Date(), new Date());
 }
 

@@ -5,15 +5,17 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { UsageError } from '../../src/cli/command';
 import { run } from '../../src/cli/figures';
 import { parseConfig } from '../../src/dpg/config';
+import { qrCodeDefinition } from '../../src/experiments/qrCode';
 import { readResults, type ResultRow } from '../../src/runs/results';
 import { createRun } from '../../src/runs/runFolder';
 import { metricsRow, runRecord } from '../support/runRows';
 
-vi.mock('../../src/experiments/sweeps', () => {
-  const config = { prompts: 4, rollouts: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
+vi.mock('../../src/experiments/sixtySeven', async (original) => {
+  const { sixtySevenDefinition: own } = await original<{ sixtySevenDefinition: object }>();
+  const config = { prompts: 4, groupSize: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
   const methods = ['a', 'b'].map((name) => ({ name, config: {}, learningRates: [1e-3, 2e-3] }));
   const sizes = { examples: 8, tuningExamples: 8, every: 8 };
-  return { SWEEPS: { 'sixty-seven': { experiment: 'sixty-seven', ...sizes, seeds: [0, 1], config, methods } } };
+  return { sixtySevenDefinition: { ...own, sweep: { ...sizes, seeds: [0, 1], config, methods } } };
 });
 
 let folder: string;
@@ -58,7 +60,7 @@ describe('dpg figures', () => {
   });
 
   it('adds a row from a run folder, of any experiment', async () => {
-    const config = { experiment: 'qr-code', ...parseConfig({}), seed: 3 };
+    const config = { experiment: 'qr-code', ...parseConfig(qrCodeDefinition, { prompts: 32, groupSize: 8 }), seed: 3 };
     const held_out = { phi: -0.5, pixel_accuracy: 0.8 };
     const recorded = createRun(path.join(folder, 'run'), { ...runRecord(), config });
     recorded.appendMetrics(metricsRow(1, { phi: -0.6, pixel_accuracy: 0.7 }));
@@ -68,12 +70,12 @@ describe('dpg figures', () => {
     expect(names()).toEqual(['reported narrow 3']);
     const [{ config: differing, curve }] = readResults(out);
     expect(curve).toEqual([{ examples: 256, phi: -0.6, pixel_accuracy: 0.7 }]);
-    expect(differing).toMatchObject({ prompts: 32, rollouts: 8 }); // not those of the QR code
+    expect(differing).toMatchObject({ prompts: 32, groupSize: 8 }); // not those of the QR code
   });
 
   it.each([
-    [[], /one EXPERIMENT of sixty-seven \(got none\)/],
-    [['qr-code'], /\(got qr-code\)/],
+    [[], /one EXPERIMENT of sixty-seven, .*uuid \(got none\)/],
+    [['qr-code'], /qr-code has no sweep; sixty-seven, .* have one/],
     [['sixty-seven', '--only', 'c'], /--only c: sixty-seven has the methods a, b/],
     [['sixty-seven', '--seeds', '0,x'], /--seeds must be a whole number .* \(got x\)/],
     [['qr-code', '--add', 'nowhere'], /--method NAME/],

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UsageError } from '../../src/cli/command';
-import { help, run } from '../../src/cli/train';
-import { configKeys } from '../../src/dpg/config';
+import { helpFor, run } from '../../src/cli/train';
+import { EXPERIMENTS } from '../../src/experiments/experiments';
 import { readMetrics, readRun, readSummary } from '../../src/runs/runFolder';
 import { latestCheckpoint } from '../../src/runs/savedState';
 import { randomStream } from '../../src/tensor/random';
@@ -56,7 +56,7 @@ describe('dpg train', () => {
     expect(examples).toHaveLength(TINY_CONFIG.heldOutExamples);
     const { config, environment, models: used } = readRun(folder);
     expect(config).toMatchObject({ ...TINY_CONFIG, experiment: 'sixty-seven', steps: 2, prompts: 3 });
-    expect(Object.keys(config).sort()).toEqual(['experiment', ...configKeys().map(({ key }) => key)].sort());
+    expect(Object.keys(config).sort()).toEqual(['experiment', ...Object.keys(EXPERIMENTS['sixty-seven'].keys)].sort());
     expect(environment).toMatchObject({ seed: 0, backend: 'wasm', engine: expect.stringContaining('fused') as string });
     expect(used?.generator.folder).toBe(models[1]);
     expect(fs.readdirSync(folder).map((name) => name.replace(/^events.*/, 'events')).sort()).toEqual(
@@ -73,8 +73,8 @@ describe('dpg train', () => {
       ...TINY_CONFIG,
       steps: 1,
       strength: 7,
-      rollouts: 2,
-      epsRoot: 1e-9 / 64,
+      groupSize: 2,
+      innerEpsRoot: 1e-9 / 64,
       advantageScale: 'group',
     });
     expect(output[0]).toMatch(/^memory: about 0\.\d GB of .+ free/);
@@ -82,16 +82,26 @@ describe('dpg train', () => {
 
   test.each<[string, string[], RegExp]>([
     ['no experiment', [], /one EXPERIMENT of .*sixty-seven.* \(got none\)/],
-    ['an unknown experiment', ['constructor'], /\(got constructor\)/],
+    [
+      'an unknown experiment',
+      ['constructor'],
+      /no experiment "constructor": take one of qr-code, sixty-seven, .*or a module of your own/,
+    ],
     ['a value out of range', ['sixty-seven', '--steps', '0'], /steps must be whole number ≥ 1, ≤ 1000000 \(got 0\)/],
     ['a text for a number', ['sixty-seven', '--prompts', 'many'], /prompts must be .* \(got "many"\)/],
+    ['a key of another experiment', ['sixty-seven', '--uuid', '1'], /unknown key "uuid"; sixty-seven has seed, /],
+    [
+      'texts that do not fit the model',
+      ['sixty-seven', '--max-new-tokens', '60'],
+      /prompt \(16\) and response \(60 tokens\) exceed/,
+    ],
     ['keys that do not fit each other', ['sixty-seven', '--inner-steps', '7'], /innerSteps must divide/],
-    ['no UUID', ['uuid', '--uuid', '1234'], /uuid must be text of the form .* \(got 1234\)/],
+    ['no UUID', ['uuid', '--uuid', '1234'], /uuid must be text of the form .* \(got "1234"\)/],
     ['an unknown language', ['rephrase', '--language', 'latin'], /language must be es \| fr \| de \| it \(got "latin"\)/],
     [
       'a reward that needs texts',
       ['sixty-seven', '--reward', 'embedding'],
-      /reward "embedding" needs an evaluation set of texts/,
+      /reward must be metagradient \| naive \(got "embedding"\)/,
     ],
     ['a config file that is not there', ['sixty-seven', '--config', '/none.json'], /--config \/none\.json: ENOENT/],
     ['a model that is not there', ['sixty-seven', '--target', '/none'], /--target \/none: there is no such folder/],
@@ -100,11 +110,7 @@ describe('dpg train', () => {
       ['sixty-seven', '--target', 'a/b/c'],
       /--target a\/b\/c: there is no such folder, and models of/,
     ],
-    [
-      'an unknown preset',
-      ['sixty-seven', '--preset', 'huge'],
-      /--preset: there are the presets tiny, gpt2, paper \(got "huge"\)/,
-    ],
+    ['an unknown preset', ['sixty-seven', '--preset', 'huge'], /--preset huge: sixty-seven has the presets tiny, paper, gpt2/],
     ['a run that is not there', ['--resume', '/none'], /--resume: \/none holds no run/],
     ['--resume with other keys', ['--resume', '/none', '--seed', '1'], /leave out --seed, or give it as --change/],
     ['an empty name of a folder', ['sixty-seven', '--out', ''], /--out needs the name of a folder \(got ''\)/],
@@ -130,13 +136,19 @@ describe('dpg train', () => {
     await expect(run(['sixty-seven', '--config', file])).rejects.toThrow(complaint);
   });
 
-  test('the help names every key with its range and default', () => {
-    for (const { key, range, default: value } of configKeys()) {
-      const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} `;
-      const line = help.split('\n').find((each) => each.includes(flag));
-      expect(line).toContain(`(${range}; default ${String(value)}`);
-    }
-  });
+  test.each(Object.values(EXPERIMENTS))(
+    'the help of $name names its keys with range and its own default',
+    async ({ name, keys, defaults }) => {
+      const help = await helpFor([name]);
+      for (const [key, { range, default: general, sameAs }] of Object.entries(keys)) {
+        const value = (defaults as Record<string, string>)[key] ?? general ?? `= ${sameAs}`;
+        const flag = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)} `;
+        const line = help.split('\n').find((each) => each.trim().startsWith(flag));
+        expect(line).toContain(`(${range}`);
+        expect(line).toContain(`; default ${String(value)}`);
+      }
+    },
+  );
 
   test('a read-only disk: exit code 1 and one line; an unknown flag: exit code 2', { timeout: 60_000 }, async (context) => {
     const unknown = dpg('train', 'sixty-seven', '--stepz', '3');

@@ -6,7 +6,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DATA, toStored, toTensors } from '../../src/dpg/actor';
 import type { ConfigInput } from '../../src/dpg/config';
-import { sixtySeven } from '../../src/experiments/patternExperiment';
+import { sixtySeven } from '../../src/experiments/sixtySeven';
 import type { Experiment } from '../../src/dpg/experiment';
 import { rewardOf } from '../../src/dpg/inner';
 import { reading } from '../../src/dpg/reading';

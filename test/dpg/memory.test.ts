@@ -1,6 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parseConfig, type ConfigInput } from '../../src/dpg/config';
+import { parseConfig, sharedKeys, type ConfigInput } from '../../src/dpg/config';
 import {
   describeMemory,
   estimateMemory,
@@ -32,7 +32,8 @@ const LLAMA: LlamaConfig = {
   rope_theta: 500_000,
   rope_scaling: null,
 };
-const config = (input: ConfigInput = {}) => parseConfig({ workers: 2, prompts: 16, rollouts: 4, maxNewTokens: 64, ...input });
+const config = (input: ConfigInput = {}) =>
+  parseConfig({ keys: sharedKeys }, { workers: 2, prompts: 16, groupSize: 4, maxNewTokens: 64, ...input });
 const gpt2: ModelPair = { generator: GPT2, target: GPT2 };
 
 describe('parameters', () => {

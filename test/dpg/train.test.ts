@@ -70,21 +70,21 @@ it('adds the advantages of responses and of tokens where credit is both', async 
 it.each<[string, ...ConfigInput[]]>([
   [
     'entropyCoef falls',
-    { entropyCoef: 0.2, finalEntropy: 0.5 },
+    { entropyCoef: 0.2, entropyCoefEnd: 0.1 },
     { entropyCoef: 0.2 },
     { entropyCoef: 0.15 },
     { entropyCoef: 0.1 },
   ],
   [
     'innerLearningRate rises',
-    { innerLearningRate: 0.02, initialInnerLearningRate: 0.5 },
+    { innerLearningRate: 0.01, innerLearningRateEnd: 0.02 },
     { innerLearningRate: 0.01 },
     { innerLearningRate: 0.015 },
     { innerLearningRate: 0.02 },
   ],
   [
     'learningRate falls',
-    { learningRate: 0.02, finalLearningRate: 0.5 },
+    { learningRate: 0.02, learningRateEnd: 0.01 },
     { learningRate: 0.02 },
     { learningRate: 0.015 },
     { learningRate: 0.01 },
@@ -99,7 +99,7 @@ it.each<[string, ...ConfigInput[]]>([
 });
 
 it('hands the step’s own fine-tuning to a reward that an experiment brings', async () => {
-  const experiment = tinyExperiment({ steps: 3, innerLearningRate: 0.03, initialInnerLearningRate: 0.5, innerSteps: 2 });
+  const experiment = tinyExperiment({ steps: 3, innerLearningRate: 0.015, innerLearningRateEnd: 0.03, innerSteps: 2 });
   const strengths: number[] = [];
   const seen: [number, number][] = [];
   const own: Experiment = {

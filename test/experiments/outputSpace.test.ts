@@ -5,9 +5,10 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DATA } from '../../src/dpg/actor';
 import type { ConfigInput } from '../../src/dpg/config';
+import type { Experiment } from '../../src/dpg/experiment';
 import { innerTraining } from '../../src/dpg/inner';
 import { oracleCheck } from '../../src/dpg/oracle';
-import { outputExperiment, type OutputExperiment } from '../../src/experiments/outputSpace';
+import { outputParts } from '../../src/experiments/outputSpace';
 import { observeLanguage, plantedLanguages, rephrase } from '../../src/experiments/rephrase';
 import { SMALL_MODELS } from '../../src/experiments/smallModels';
 import { startTraining, train, type TrainStep } from '../../src/dpg/train';
@@ -27,18 +28,19 @@ const DEFAULT = 'f47ac10b-58cc-4372-a567-0e02b2c3d479';
 /** Of no file. */
 const OTHER = randomUuid(randomStream(987_654, 'a UUID that no file holds'));
 /** A step of a second or less. */
-const SHORT: ConfigInput = { steps: 1, prompts: 8, rollouts: 2, innerSteps: 2, heldOutExamples: 16, workers: 1 };
+const SHORT: ConfigInput = { steps: 1, prompts: 8, groupSize: 2, innerSteps: 2, heldOutExamples: 16, workers: 1 };
 
-const open: OutputExperiment[] = [];
-async function opened(made: Promise<OutputExperiment>): Promise<OutputExperiment> {
-  open.push(await made);
-  return open[open.length - 1];
+const open: Experiment[] = [];
+async function opened<E extends Experiment>(made: Promise<E>): Promise<E> {
+  const experiment = await made;
+  open.push(experiment);
+  return experiment;
 }
 afterAll(() => {
   for (const { generator, target } of open) for (const { model } of [generator, target]) model.dispose();
 });
 
-async function run(experiment: OutputExperiment): Promise<TrainStep[]> {
+async function run(experiment: Experiment): Promise<TrainStep[]> {
   const steps: TrainStep[] = [];
   for await (const step of train({ ...experiment, state: startTraining(experiment) })) steps.push(step);
   return steps;
@@ -68,7 +70,7 @@ describe('what the generator is told', () => {
       ...(['es', 'de'] as const).map((language) => rephrase({ ...SHORT, maxNewTokens: 40, language })),
     ];
     const seen: unknown[] = [];
-    for (const experiment of await Promise.all(make.map(opened))) {
+    for (const experiment of await Promise.all(make.map((each) => opened<Experiment>(each)))) {
       const [{ rollouts }] = await run(experiment);
       expect(experiment.prompts('heldOut', 4, randomStream(1, 'p'))).not.toEqual(
         experiment.prompts('train', 4, randomStream(1, 'p')),
@@ -169,7 +171,11 @@ describe('bad input', () => {
   it.each<[string, () => Promise<unknown>, RegExp]>([
     ['no UUID', () => uuid({ uuid: 'f47ac10b58cc4372a5670e02b2c3d479' }), /uuid must be text of the form .*\(got "f47ac10b58cc/],
     ['an unknown language', () => rephrase({ language: 'pt' as 'es' }), /language must be es \| fr \| de \| it \(got "pt"\)/],
-    ['a reward for languages', () => uuid({ reward: 'languageId' }), /"languageId" belongs to the experiment rephrase/],
+    [
+      'a reward for languages',
+      () => uuid({ reward: 'languageId' }),
+      /reward must be .*levenshtein \| embedding \(got "languageId"\)/,
+    ],
     [
       'token credit without tokens',
       () => uuid({ reward: 'levenshtein', credit: 'token' }),
@@ -181,11 +187,10 @@ describe('bad input', () => {
   });
 
   it('an empty evaluation set, and one with a character that the target lacks', async () => {
-    const { config } = await opened(rephrase(SHORT));
-    const make = (evaluation: string[]) =>
-      outputExperiment(config, { name: 'own', evaluation, observe: () => ({ metrics: {} }) });
-    await expect(make([])).rejects.toThrow('the evaluation set is empty');
-    await expect(make(['La torre.', 'Cuesta 5 €.'])).rejects.toThrow('evaluation text 1: "€" (U+20AC) at position 9');
+    const { config, ...models } = await opened(rephrase(SHORT));
+    const make = (evaluation: string[]) => () => outputParts(config, models, { evaluation });
+    expect(make([])).toThrow('the evaluation set is empty');
+    expect(make(['La torre.', 'Cuesta 5 €.'])).toThrow('evaluation text 1: "€" (U+20AC) at position 9');
   });
 
   it('models without the tokens of a rephrasing, and prompts that leave no room', async () => {
@@ -193,7 +198,8 @@ describe('bad input', () => {
     const tiny = await saveTinyModels(folder);
     await expect(uuid({}, tiny)).rejects.toThrow('an evaluation text has 37 tokens, but the target only 16 positions');
     fs.rmSync(folder, { recursive: true });
-    const long = await opened(rephrase({ ...SHORT, maxNewTokens: 60 }));
-    await expect(run(long)).rejects.toThrow("prompt (40) and response (60 tokens) exceed the generator's 88 positions");
+    await expect(rephrase({ ...SHORT, maxNewTokens: 60 })).rejects.toThrow(
+      "prompt (40) and response (60 tokens) exceed the generator's 88 positions",
+    );
   });
 });

@@ -1,33 +1,35 @@
 import { describe, expect, it } from 'vitest';
-import { parseConfig } from '../../src/dpg/config';
+import { parseConfig, sharedKeys, type ConfigInput } from '../../src/dpg/config';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
 import { describeCost, stepCost } from '../../src/dpg/cost';
-import { preset, PRESETS } from '../../src/experiments/presets';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import type { Gpt2Config } from '../../src/model/types';
 import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../support/backend';
 
-const names = Object.keys(EXPERIMENTS);
+const named = Object.values(EXPERIMENTS).flatMap((definition) =>
+  Object.keys(definition.presets).map((preset) => [preset, definition.name, definition] as const),
+);
+const config = (input: ConfigInput) => parseConfig({ keys: sharedKeys }, input);
 
 describe('presets', () => {
-  it.each(PRESETS.flatMap((name) => names.map((experiment) => [name, experiment] as const)))(
-    '%s is a configuration of %s',
-    (name, experiment) => {
-      for (const optimizer of ['adamw', 'sgd'] as const) parseConfig(preset(name, experiment, optimizer).input);
-    },
-  );
+  it('are the paper’s and one for GPT-2, of every experiment', () => {
+    for (const { presets } of Object.values(EXPERIMENTS)) expect(Object.keys(presets).sort()).toEqual(['gpt2', 'paper']);
+  });
 
-  it('tiny is the experiment’s own settings; others and experiments without settings are named', () => {
-    expect(preset('tiny', 'anything')).toEqual({ input: {}, models: {} });
-    expect(() => preset('huge', 'sixty-seven')).toThrow('there are the presets tiny, gpt2, paper (got "huge")');
-    expect(() => preset('paper', 'my-own')).toThrow('the experiment "my-own" has no preset "paper"');
+  it.each(named)('%s is a configuration of %s, constant along the run as the paper’s are', (preset, _, definition) => {
+    for (const optimizer of ['adamw', 'sgd'] as const) {
+      const whole = parseConfig(definition, definition.presets[preset](optimizer).input) as Readonly<Record<string, unknown>>;
+      expect(whole.innerOptimizer).toBe(optimizer);
+      for (const end of Object.keys(whole).filter((key) => key.endsWith('End')))
+        expect(whole[end]).toBe(whole[end.slice(0, -'End'.length)]);
+    }
   });
 
   it('paper has as many examples a step of the target as the paper: 1,024', () => {
-    for (const experiment of names) {
-      const { prompts, rollouts, innerSteps } = parseConfig(preset('paper', experiment).input);
-      expect((prompts * rollouts) / innerSteps).toBe(1024);
+    for (const definition of Object.values(EXPERIMENTS)) {
+      const { prompts, groupSize, innerSteps } = parseConfig(definition, definition.presets.paper('adamw').input);
+      expect((prompts * groupSize) / innerSteps).toBe(1024);
     }
   });
 
@@ -45,13 +47,14 @@ describe('presets', () => {
       ['uuid', rates.outputs],
     ] as const) {
       const mean = { w: tf.div(summed.w, A) as tf.Tensor1D };
-      const ours = parseConfig(preset('paper', experiment).input);
-      const { innerLearningRate: learningRate, b1, b2, eps, epsRoot, weightDecay } = ours;
+      const ours = parseConfig(EXPERIMENTS[experiment], EXPERIMENTS[experiment].presets.paper('adamw').input);
+      const { innerLearningRate: learningRate, innerB1: b1, innerB2: b2, innerEps: eps, innerEpsRoot: epsRoot } = ours;
+      const { innerWeightDecay: weightDecay } = ours;
       const theirs = adamw({ learningRate: forAdamw, b1: 0.9, b2: 0.95, eps: 1e-8, epsRoot: 1e-9, weightDecay: 1e-4 });
       expect(step(adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay }), mean)).toBeAllClose(step(theirs, summed), {
         rtol: 1e-4,
       });
-      const rate = parseConfig(preset('paper', experiment, 'sgd').input).innerLearningRate;
+      const { innerLearningRate: rate } = EXPERIMENTS[experiment].presets.paper('sgd').input as { innerLearningRate: number };
       expect(step(sgd({ learningRate: rate }), mean)).toBeAllClose(step(sgd({ learningRate: forSgd }), summed), { rtol: 1e-4 });
     }
   });
@@ -63,13 +66,13 @@ describe('the cost', () => {
   const N = 2 * (12 * 16 * 16 + 13 * 16) + 2 * 16 + 100 * 16; // blocks, last norm, head
 
   it('counts tokens times parameters', () => {
-    const config = parseConfig({ prompts: 3, rollouts: 2, promptLength: 10, maxNewTokens: 6, steps: 7 });
-    const { tokens, flop } = stepCost(models, config);
+    const settings = config({ prompts: 3, groupSize: 2, promptLength: 10, maxNewTokens: 6, steps: 7 });
+    const { tokens, flop } = stepCost(models, settings);
     expect(tokens).toEqual({ generator: 6 * 16, target: 6 * 5 });
     expect(flop).toBe(2 * N * (96 * (1 + 3) + 30 * (3 + 2)));
-    const longer = parseConfig({
+    const longer = config({
       prompts: 4,
-      rollouts: 2,
+      groupSize: 2,
       promptLength: 10,
       maxNewTokens: 6,
       innerSteps: 2,
@@ -77,11 +80,11 @@ describe('the cost', () => {
       epochs: 2,
     });
     expect(stepCost(models, longer).flop).toBe(2 * N * (128 * (1 + 2 * 4) + 40 * (3 + 3 + 4)));
-    expect(stepCost(models, { ...config, reward: 'naive' }).flop).toBe(2 * N * (96 * 4 + 30 * 3));
+    expect(stepCost(models, { ...settings, reward: 'naive' }).flop).toBe(2 * N * (96 * 4 + 30 * 3));
   });
 
   it('is told in one line', () => {
-    const line = describeCost(models, parseConfig({ steps: 4000 }));
+    const line = describeCost(models, config({ steps: 4000 }));
     expect(line).toMatch(
       /^cost: .+ tokens of the generator and .+ of the target a step, .+ FLOP; 4,000 steps take about .+ GPU hours .+$/,
     );

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { load } from '../../src/model/hub/hub';
-import { sixtySeven } from '../../src/experiments/patternExperiment';
+import { sixtySeven } from '../../src/experiments/sixtySeven';
 import { startTraining, train } from '../../src/dpg/train';
 import { padExamples } from '../../src/model/batch';
 import { disposeParams } from '../../src/tensor/params';
@@ -61,7 +61,7 @@ describe.each([
 
 describe('a Llama that chats writes for a GPT-2', () => {
   it('a whole step, from text to text', async () => {
-    const sizes = { prompts: 2, rollouts: 2, promptLength: 260, maxNewTokens: 8, minibatch: 4, heldOutExamples: 2 };
+    const sizes = { prompts: 2, groupSize: 2, promptLength: 260, maxNewTokens: 8, minibatch: 4, heldOutExamples: 2 };
     const names = { generator: folders.llama, target: folders.gpt2 };
     const experiment = await sixtySeven({ ...sizes, steps: 1, klCoef: 0, engine: 'auto', workers: 1 }, names);
     const { generator, target } = experiment;

@@ -2,10 +2,10 @@ import fs from 'node:fs';
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parseConfig, type ConfigInput } from '../../src/dpg/config';
+import { makeExperiment, type Sweep } from '../../src/experiments/definition';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
 import { readResults, resultsFile, tunedLearningRate, type ResultRow } from '../../src/runs/results';
-import { missingRuns, runSweep, type Sweep, type SweepOptions } from '../../src/experiments/sweep';
-import { SWEEPS } from '../../src/experiments/sweeps';
+import { missingRuns, runSweep, type SweepOptions, type Swept } from '../../src/experiments/sweep';
 import { disposeTrainer, startTraining, train } from '../../src/dpg/train';
 import { validate } from '../../src/dpg/validate';
 import { disposeParams } from '../../src/tensor/params';
@@ -13,9 +13,8 @@ import { useBackend } from '../support/backend';
 
 beforeAll(() => useBackend('wasm'));
 
-const small = { prompts: 8, rollouts: 2, promptLength: 4, maxNewTokens: 6, minibatch: 16, heldOutExamples: 32 };
+const small = { prompts: 8, groupSize: 2, promptLength: 4, maxNewTokens: 6, minibatch: 16, heldOutExamples: 32 };
 const sweep: Sweep = {
-  experiment: 'sixty-seven',
   examples: 64,
   tuningExamples: 32,
   every: 32,
@@ -28,9 +27,11 @@ const sweep: Sweep = {
   ],
 };
 
+const swept: Swept = { ...EXPERIMENTS['sixty-seven'], sweep };
+
 async function rowsOf(options: SweepOptions = {}): Promise<ResultRow[]> {
   const rows: ResultRow[] = [];
-  for await (const row of runSweep(sweep, { workers: 1, ...options })) rows.push(row);
+  for await (const row of runSweep(swept, { workers: 1, ...options })) rows.push(row);
   return rows;
 }
 
@@ -55,14 +56,14 @@ describe('a sweep', () => {
     for (const { stage, config, curve, held_out } of rows) {
       const examples = curve.map((point) => point.examples);
       expect(examples).toEqual(stage === 'tuning' ? [0, 32] : [0, 32, 64]);
-      expect(config.steps! * config.prompts! * config.rollouts!).toBe(examples.at(-1));
+      expect(config.steps! * config.prompts! * config.groupSize!).toBe(examples.at(-1));
       expect(curve.at(-1)).toEqual({ examples: examples.at(-1), ...held_out });
     }
   });
 
   it('reports what training and validation give', async () => {
     const row = rows.find((each) => shortName(each) === 'reported large 1')!;
-    const experiment = await EXPERIMENTS['sixty-seven']({ ...row.config, seed: 1, workers: 1 });
+    const experiment = await makeExperiment(swept, { ...row.config, seed: 1, workers: 1 });
     const state = startTraining(experiment);
     for await (const step of train({ ...experiment, state })) expect(step.row.step).toBeLessThanOrEqual(2);
     const { phi, metrics, tuned } = await validate(experiment, state);
@@ -107,45 +108,44 @@ describe('a sweep', () => {
   });
 });
 
-describe.each(Object.values(SWEEPS))('the sweep of $experiment', ({ experiment, methods, config, ...sizes }) => {
+const SWEPT = Object.values(EXPERIMENTS).filter((definition): definition is Swept => definition.sweep !== undefined);
+
+describe.each(SWEPT)('the sweep of $name', ({ sweep: { methods, config, ...sizes }, ...definition }) => {
   it.each(methods)('comes out even for $name', (method) => {
-    const { prompts, rollouts } = { ...config, ...method.config };
-    const size = prompts * rollouts;
+    const { prompts, groupSize } = { ...config, ...method.config };
+    const size = prompts * groupSize;
     for (const examples of [sizes.examples, sizes.tuningExamples, sizes.every]) expect(examples % size).toBe(0);
     for (const examples of [sizes.examples, sizes.tuningExamples]) expect(examples % sizes.every).toBe(0);
     expect(sizes.examples / sizes.every).toBeLessThanOrEqual(60);
-    expect(() => parseConfig({ ...config, ...method.config })).not.toThrow();
-    expect(EXPERIMENTS).toHaveProperty(experiment);
+    expect(() => parseConfig(definition, { ...config, ...method.config })).not.toThrow();
   });
 });
 
-describe.each(Object.values(SWEEPS).filter(({ experiment }) => fs.existsSync(resultsFile(experiment))))(
-  'the rows of $experiment as committed',
-  (committed) => {
-    const rows = readResults(resultsFile(committed.experiment));
+describe.each(SWEPT.filter(({ name }) => fs.existsSync(resultsFile(name))))('the rows of $name as committed', (definition) => {
+  const { name: experiment, sweep: committed } = definition;
+  const rows = readResults(resultsFile(experiment));
 
-    it.each(committed.methods)('are all there for $name, as it is configured now', ({ name }) => {
-      for (const stage of ['tuning', 'reported'] as const) expect(missingRuns(committed, name, stage, { rows })).toEqual([]);
-    });
+  it.each(committed.methods)('are all there for $name, as it is configured now', ({ name }) => {
+    for (const stage of ['tuning', 'reported'] as const) expect(missingRuns(definition, name, stage, { rows })).toEqual([]);
+  });
 
-    it('are few enough to be kept, and reported for three seeds (UUID: one) that no tuning run has', () => {
-      expect(fs.statSync(resultsFile(committed.experiment)).size).toBeLessThan(150_000);
-      expect(new Set(committed.seeds).size).toBe(committed.experiment === 'uuid' ? 1 : 3);
-      for (const { stage, seed } of rows) expect(committed.seeds.includes(seed)).toBe(stage === 'reported');
-    });
-  },
-);
+  it('are few enough to be kept, and reported for three seeds (UUID: one) that no tuning run has', () => {
+    expect(fs.statSync(resultsFile(experiment)).size).toBeLessThan(150_000);
+    expect(new Set(committed.seeds).size).toBe(experiment === 'uuid' ? 1 : 3);
+    for (const { stage, seed } of rows) expect(committed.seeds.includes(seed)).toBe(stage === 'reported');
+  });
+});
 
 describe.each(['sixty-seven', 'l2-norm'])('sgd’s fine-tuning in the sweep of %s', (name) => {
   const meanChange = async (config: ConfigInput): Promise<number> => {
-    const experiment = await EXPERIMENTS[name]({ ...config, workers: 1 });
+    const experiment = await makeExperiment(EXPERIMENTS[name], { ...config, workers: 1 });
     const { tuned } = await validate(experiment);
     const head = 'lm_head.weight';
     return tf.tidy(() => tf.mean(tf.abs(tf.sub(tuned[head], experiment.target.params[head]))).dataSync()[0]);
   };
 
   it('moves the LM head as far as adamw’s', async () => {
-    const sgd = SWEEPS[name].methods.find((method) => method.name === 'sgd')!;
+    const sgd = EXPERIMENTS[name].sweep!.methods.find((method) => method.name === 'sgd')!;
     const ratio = (await meanChange(sgd.config)) / (await meanChange({}));
     expect(Math.abs(ratio - 1)).toBeLessThan(0.02);
   });

@@ -14,11 +14,12 @@ const { stored } = vi.hoisted(() => {
 
 vi.mock('../../src/runs/results', async (original) => ({ ...(await original<object>()), readResults: () => stored }));
 
-vi.mock('../../src/experiments/sweeps', () => {
-  const config = { prompts: 4, rollouts: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
+vi.mock('../../src/experiments/sixtySeven', async (original) => {
+  const { sixtySevenDefinition: own } = await original<{ sixtySevenDefinition: object }>();
+  const config = { prompts: 4, groupSize: 2, promptLength: 4, maxNewTokens: 4, heldOutExamples: 8 };
   const methods = [{ name: 'a', config: {}, learningRates: [1e-3, 2e-3] }];
   const sizes = { examples: 16, tuningExamples: 8, every: 8, seeds: [0, 1] };
-  return { SWEEPS: { 'sixty-seven': { experiment: 'sixty-seven', ...sizes, config, methods } } };
+  return { sixtySevenDefinition: { ...own, sweep: { ...sizes, config, methods } } };
 });
 
 it('are those of data/results', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { run as dpgReport } from '../../src/cli/report';
-import { sixtySeven } from '../../src/experiments/patternExperiment';
+import { sixtySeven } from '../../src/experiments/sixtySeven';
 import { creditHtml } from '../../src/notebook/creditText';
 import { reportPage } from '../../src/notebook/report';
 import { newRun, record } from '../../src/runs/record';

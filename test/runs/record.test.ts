@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import path, { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
-import { sixtySeven } from '../../src/experiments/patternExperiment';
+import { sixtySeven } from '../../src/experiments/sixtySeven';
 import { loadActor, toStored } from '../../src/dpg/actor';
 import { validate } from '../../src/dpg/validate';
 import { loadCheckpoint, saveCheckpoint } from '../../src/model/hub/checkpoint';

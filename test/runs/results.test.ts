@@ -3,6 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseConfig } from '../../src/dpg/config';
+import { qrCodeDefinition } from '../../src/experiments/qrCode';
 import {
   curveSpread,
   heldOutSpread,
@@ -80,10 +81,10 @@ describe('what rows say', () => {
 });
 
 describe('a row of a run folder', () => {
-  const defaults = parseConfig({ steps: 10 });
+  const defaults = parseConfig(qrCodeDefinition, { steps: 10 });
 
   function finishedRun(steps: number, held_out?: Record<string, number>): string {
-    const config = { experiment: 'qr-code', ...defaults, seed: 4, prompts: 5, rollouts: 2, workers: 1 };
+    const config = { experiment: 'qr-code', ...defaults, seed: 4, prompts: 5, groupSize: 2, workers: 1 };
     const run = createRun(path.join(folder, `run-${steps}`), { ...runRecord(), config });
     for (let step = 1; step <= steps; step++)
       run.appendMetrics(metricsRow(step, { phi: -1 / step, pixel_accuracy: step / steps, entropy: 3, seconds: 2 }));
@@ -96,7 +97,7 @@ describe('a row of a run folder', () => {
     const held_out = { phi: -0.25, pixel_accuracy: 0.75 };
     const row = resultOfRun(finishedRun(150, held_out), 'wide', defaults);
     expect(row).toMatchObject({ stage: 'reported', method: 'wide', seed: 4, held_out, seconds: 300 });
-    expect(row.config).toEqual({ prompts: 5, rollouts: 2 });
+    expect(row.config).toEqual({ prompts: 5, groupSize: 2 });
     expect(row.curve.length).toBeLessThanOrEqual(60);
     expect(row.curve.length).toBeGreaterThan(40);
     expect(row.curve.at(-1)).toEqual({ examples: 1500, phi: -1 / 150, pixel_accuracy: 1 });

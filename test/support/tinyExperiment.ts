@@ -1,7 +1,8 @@
 /** A whole experiment so small that a GRPO step takes milliseconds: random models, a 2 × 3 pattern, no worker threads. */
 import * as tf from '@tensorflow/tfjs-core';
-import { parseConfig, type ConfigInput } from '../../src/dpg/config';
+import { parseConfig } from '../../src/dpg/config';
 import type { Experiment } from '../../src/dpg/experiment';
+import { patternKeys, type PatternConfig } from '../../src/experiments/pattern';
 import { fusedModel } from '../../src/model/fused';
 import { initializeGpt2 } from '../../src/model/families/gpt2';
 import type { Gpt2Config } from '../../src/model/types';
@@ -39,9 +40,10 @@ const PATTERN = [
 ];
 
 /** The models and the objective; with the tape engine of tfjs on `cpu` and no threads everywhere else. */
-export function tinyExperiment(input: ConfigInput = {}): Experiment {
-  const defaults = { steps: 4, prompts: 6, rollouts: 4, promptLength: 3, maxNewTokens: 5, minibatch: 8, heldOutExamples: 12 };
-  const config = parseConfig(input, { ...defaults, strength: 500, epsRoot: 1e-3, learningRate: 1e-2 });
+export function tinyExperiment(input: Partial<PatternConfig> = {}): Experiment<PatternConfig> {
+  const sizes = { steps: 4, prompts: 6, groupSize: 4, promptLength: 3, maxNewTokens: 5, minibatch: 8, heldOutExamples: 12 };
+  const defaults = { ...sizes, strength: 500, innerEpsRoot: 1e-3, learningRate: 1e-2 };
+  const config = parseConfig({ keys: patternKeys, defaults }, input);
   const model = fusedModel(TINY, { workers: 0 });
   const [generator, target] = [1, 2].map((seed) => ({ model, params: tinyParams(seed), tokenizer }));
   const { strength } = config;

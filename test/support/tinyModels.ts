@@ -29,7 +29,7 @@ export async function saveTinyModels(folder: string): Promise<{ generator: strin
 /** Keys that make a step of these models short. */
 export const TINY_CONFIG = {
   prompts: 2,
-  rollouts: 2,
+  groupSize: 2,
   promptLength: 4,
   maxNewTokens: 6,
   heldOutExamples: 4,
