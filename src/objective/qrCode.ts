@@ -25,11 +25,11 @@ export function qrPattern(payload: string = PAYLOAD): Pattern {
   );
 }
 
-/** What the two readers make of an image; null: nothing could be read. */
-export interface QrReading {
+/** What the two readers make of an image; null: nothing could be read. (A type, not an interface: it is a record of texts to others.) */
+export type QrReading = {
   readonly zxing: string | null;
   readonly jsqr: string | null;
-}
+};
 
 const MODULE = 8; // pixels
 const QUIET_ZONE = 4; // modules
