@@ -3,12 +3,11 @@
  * They differ in which linear layers have biases, and in whether queries and keys are normalized. All matrices are PyTorch's, [out, in].
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { z } from 'zod';
 import { embed, project, rmsNorm, silu } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
-import { positive, requireDivides, size, type Family, type ModelShape } from './family';
+import type { Family, ModelShape } from './family';
 import type { Layers } from './layers';
-import { ropeKeys, ropeOf, ropeToJson, rotaryFrequencies, rotaryTables, rotate, type Rope, type RotaryTables } from './rotary';
+import { ropeToJson, rotaryFrequencies, rotaryTables, rotate, type Rope, type RotaryTables } from './rotary';
 import { attend, fillParams, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
 
 /** Beside the common sizes, the key names of these families' `config.json`. */
@@ -32,42 +31,6 @@ export interface Traits {
   readonly biased: readonly LinearLayer[];
   /** Whether every head of queries and keys is normalized before it is rotated. */
   readonly headNorms: boolean;
-}
-
-/** Keys of `config.json` that all have. */
-export const decoderKeys = {
-  vocab_size: size,
-  max_position_embeddings: size,
-  hidden_size: size,
-  num_hidden_layers: size,
-  num_attention_heads: size,
-  num_key_value_heads: size.nullish(),
-  head_dim: size.nullish(),
-  intermediate_size: size,
-  rms_norm_eps: positive.default(1e-6),
-  ...ropeKeys,
-  hidden_act: z.literal('silu').default('silu'),
-  tie_word_embeddings: z.boolean().default(false),
-};
-
-/** @throws RangeError for sizes that do not fit each other */
-export function decoderConfig(parsed: z.output<z.ZodObject<typeof decoderKeys>>): Omit<DecoderConfig, 'model_type'> {
-  const { hidden_size: width, num_attention_heads: heads } = parsed;
-  const num_key_value_heads = parsed.num_key_value_heads ?? heads;
-  const head_dim = parsed.head_dim ?? width / heads;
-  requireDivides(['num_key_value_heads', num_key_value_heads], ['num_attention_heads', heads]);
-  if (!parsed.head_dim) requireDivides(['num_attention_heads', heads], ['hidden_size', width]);
-  return {
-    vocab_size: parsed.vocab_size,
-    n_positions: parsed.max_position_embeddings,
-    n_embd: width,
-    n_layer: parsed.num_hidden_layers,
-    n_head: heads,
-    num_key_value_heads,
-    intermediate_size: parsed.intermediate_size,
-    rms_norm_eps: parsed.rms_norm_eps,
-    ...ropeOf(parsed, head_dim),
-  };
 }
 
 /** The content of a `config.json`, without what a family adds. */

@@ -3,7 +3,6 @@
  * beside this one and a line in `index.ts`; nothing else in the house asks which family a model is of.
  */
 import type * as tf from '@tensorflow/tfjs-core';
-import { z } from 'zod';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
 import type { Layers } from './layers';
@@ -64,34 +63,6 @@ export interface Family<C extends ModelShape> {
    * @throws RangeError for sizes that do not fit each other
    */
   fused?(this: void, config: C): Layers;
-}
-
-/** Keys of a `config.json`. */
-export const size = z.number().int().positive();
-export const positive = z.number().positive();
-
-/** Keys of families in which attention may be restricted to a window of positions: here it never is. */
-export const fullAttention = {
-  use_sliding_window: z.literal(false).default(false),
-  layer_types: z.array(z.literal('full_attention')).nullish(),
-};
-
-/** All that is wrong with a JSON value in one line: path, expectation, value. */
-export const describeIssues = (error: z.ZodError): string =>
-  error.issues.map(({ path, message }) => (path.length ? `${path.join('.')}: ${message}` : message)).join('; ');
-
-/**
- * A JSON value by a schema; keys that it does not name are dropped.
- * @throws RangeError naming the family and every key that does not fit, with its value
- */
-export function parseKeys<T>(schema: z.ZodType<T>, json: unknown, title: string): T {
-  const parsed = schema.safeParse(json, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map((issue) => ({
-    ...issue,
-    message: issue.message + (issue.input === undefined ? '' : ` (got ${JSON.stringify(issue.input)})`),
-  }));
-  throw new RangeError(`this ${title} cannot be run: ${describeIssues(new z.ZodError(issues))}`);
 }
 
 /** @throws RangeError unless `divisor` divides `n` */

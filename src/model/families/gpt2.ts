@@ -8,7 +8,8 @@ import { z } from 'zod';
 import { embed, gelu, layerNorm, linear } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
-import { parseKeys, positive, requireDivides, size, type Family, type ModelShape, type ParsedConfig } from './family';
+import { parseKeys, positive, size } from './configJson';
+import { requireDivides, type Family, type ModelShape, type ParsedConfig } from './family';
 import type { Layers } from './layers';
 import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
 

@@ -1,7 +1,8 @@
 /** Llama 3.2 and earlier ones, and what is built like them (SmolLM2, TinyLlama). */
 import { z } from 'zod';
-import { ATTENTION, decoder, decoderConfig, decoderJson, decoderKeys, FEED_FORWARD, type DecoderConfig } from './decoder';
-import { parseKeys, type Family } from './family';
+import { decoderConfig, decoderKeys, parseKeys } from './configJson';
+import { ATTENTION, decoder, decoderJson, FEED_FORWARD, type DecoderConfig } from './decoder';
+import type { Family } from './family';
 
 /** A Llama. */
 export interface LlamaConfig extends DecoderConfig {

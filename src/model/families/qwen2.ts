@@ -1,7 +1,8 @@
 /** Qwen2 and Qwen2.5: biases of queries, keys and values. */
 import { z } from 'zod';
-import { decoder, decoderConfig, decoderJson, decoderKeys, type DecoderConfig } from './decoder';
-import { fullAttention, parseKeys, type Family } from './family';
+import { decoderConfig, decoderKeys, fullAttention, parseKeys } from './configJson';
+import { decoder, decoderJson, type DecoderConfig } from './decoder';
+import type { Family } from './family';
 
 /** A Qwen2. */
 export interface Qwen2Config extends DecoderConfig {

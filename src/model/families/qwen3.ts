@@ -1,7 +1,8 @@
 /** Qwen3 (dense models): every head of queries and keys is normalized; heads have a width of their own. */
 import { z } from 'zod';
-import { ATTENTION, decoder, decoderConfig, decoderJson, decoderKeys, type DecoderConfig } from './decoder';
-import { fullAttention, parseKeys, size, type Family } from './family';
+import { decoderConfig, decoderKeys, fullAttention, parseKeys, size } from './configJson';
+import { ATTENTION, decoder, decoderJson, type DecoderConfig } from './decoder';
+import type { Family } from './family';
 
 /** A Qwen3. */
 export interface Qwen3Config extends DecoderConfig {

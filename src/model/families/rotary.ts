@@ -3,8 +3,6 @@
  * dimension j + width / 2.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { z } from 'zod';
-import { positive, size } from './family';
 
 /** How Llama 3.1 and 3.2 slow down the low frequencies of their rotary embedding (`"rope_type": "llama3"`). */
 export interface RopeScaling {
@@ -22,42 +20,6 @@ export interface Rope {
   /** Base of the rotary frequencies. */
   readonly rope_theta: number;
   readonly rope_scaling: RopeScaling | null;
-}
-
-const anyRope = { rope_theta: positive.optional(), partial_rotary_factor: z.literal(1).optional() };
-const scaling = z.object({
-  factor: positive,
-  low_freq_factor: positive,
-  high_freq_factor: positive,
-  original_max_position_embeddings: size,
-});
-
-/** Older files say `type` for `rope_type`. */
-const ropeSchema = z.preprocess(
-  (rope) => (typeof rope === 'object' && rope !== null ? { rope_type: 'type' in rope ? rope.type : 'default', ...rope } : rope),
-  z.discriminatedUnion(
-    'rope_type',
-    [
-      z.object({ rope_type: z.literal('default'), ...anyRope }),
-      z.object({ rope_type: z.literal('llama3'), ...anyRope, ...scaling.shape }),
-    ],
-    { error: 'expected rope_type "llama3" or "default"' },
-  ),
-);
-
-/** Keys of `config.json`. */
-export const ropeKeys = {
-  rope_theta: positive.nullish(),
-  rope_scaling: ropeSchema.nullish(),
-  rope_parameters: ropeSchema.nullish(), // both of the above in one, since transformers 5
-};
-
-/** @throws RangeError for heads of odd width */
-export function ropeOf(parsed: z.output<z.ZodObject<typeof ropeKeys>>, head_dim: number): Rope {
-  if (head_dim % 2) throw new RangeError(`head_dim must be even for rotary embeddings (got ${head_dim})`);
-  const rope = parsed.rope_parameters ?? parsed.rope_scaling;
-  const rope_scaling = rope?.rope_type === 'llama3' ? scaling.parse(rope) : null;
-  return { head_dim, rope_theta: rope?.rope_theta ?? parsed.rope_theta ?? 10000, rope_scaling };
 }
 
 /** `rope_scaling` as `config.json` has it. */
