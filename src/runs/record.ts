@@ -16,7 +16,7 @@ import { describeEnvironment } from './environment';
 import { createRun, readRun, resumeRun, type RunFolder } from './runFolder';
 import { newRunFolder, runPath, type RunOrName } from './runName';
 import type { SavedState } from './savedState';
-import type { RunRecord } from './shapes';
+import type { RunRecord } from './records';
 import { createEventFile } from './tensorboard';
 import type { Experiment } from '../dpg/experiment';
 import { startTraining, train, type TrainerState, type TrainStep } from '../dpg/train';

@@ -28,10 +28,8 @@ import {
   metricsRowSchema,
   runRecordSchema,
   summarySchema,
-  type ExampleRow,
-  type RunRecord,
-  type Summary,
 } from './shapes';
+import type { ExampleRow, RunRecord, Summary } from './records';
 
 type Values = Readonly<Record<string, unknown>>;
 

@@ -9,7 +9,7 @@ import { readMetrics, readRun, readSummary } from './runFolder';
 import { livingOwner } from './runLock';
 import { runPath, type RunOrName } from './runName';
 import type { MetricsRow } from '../dpg/train';
-import type { RunRecord, Summary } from './shapes';
+import type { RunRecord, Summary } from './records';
 
 /** One run as its folder tells it. */
 export interface RunReport extends RunRecord {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import type { MetricsRow } from '../dpg/train';
+import type { ExampleRow, RunRecord, Summary } from './records';
 
 const number = z
   .number()
@@ -12,15 +13,12 @@ const number = z
 const numbers = z.record(z.string(), number);
 const unknowns = z.record(z.string(), z.unknown());
 
-/** A model that a run starts from: its Hugging Face folder, absent for the experiment's own, and the SHA-256 of its parameters. */
 const modelSchema = z.strictObject({ folder: z.string().optional(), sha256: z.string() });
 
 /** `config.json`: the configuration, what the run ran on, the models it began with, and what was changed along the way. */
-export const runRecordSchema = z.strictObject({
+export const runRecordSchema: z.ZodType<RunRecord> = z.strictObject({
   config: z.looseObject({ experiment: z.string(), seed: z.int() }),
-  /** What a model fine-tuned on the generated data becomes, as a clause: "… data, so that <purpose>". */
   purpose: z.string().optional(),
-  /** The file that defines the experiment, where it is not one of the built-in ones. */
   module: z.string().optional(),
   environment: z.object({
     version: z.string(),
@@ -32,10 +30,8 @@ export const runRecordSchema = z.strictObject({
     seed: z.int(),
   }),
   models: z.strictObject({ generator: modelSchema, target: modelSchema }).optional(),
-  /** Keys that were changed when the run was resumed after `step`, with their new values. */
   changes: z.array(z.strictObject({ step: z.int(), config: unknowns })).optional(),
 });
-export type RunRecord = z.infer<typeof runRecordSchema>;
 
 /** A line of `metrics.jsonl`: one GRPO step, in ascending order; beside these keys whatever numbers the experiment measures. */
 const columnsSchema = z
@@ -67,27 +63,19 @@ export const metricsRowSchema: z.ZodType<MetricsRow> = z.unknown().transform((ro
 });
 
 /** A line of `examples.jsonl`: a sample of what was written in a step. */
-export const exampleRowSchema = z.looseObject({ step: z.int().positive() });
-export type ExampleRow = z.infer<typeof exampleRowSchema>;
+export const exampleRowSchema: z.ZodType<ExampleRow> = z.looseObject({ step: z.int().positive() });
 
 /** `summary.json`: the result of one step on held-out prompts. */
-export const summarySchema = z.strictObject({
+export const summarySchema: z.ZodType<Summary> = z.strictObject({
   experiment: z.string(),
   seed: z.int(),
-  /** GRPO steps that the validated generator had taken. */
   steps: z.int().nonnegative(),
-  /** Of all steps, resumed or not. */
   seconds: z.number(),
-  /** Φ and the experiment's measures of a fresh target, fine-tuned on responses to held-out prompts. */
   held_out: numbers,
-  /** The same of the untrained generator. */
   before: numbers.optional(),
-  /** What independent programs read in the decoded image. */
   read: z.record(z.string(), z.string().nullable()).optional(),
-  /** Some of the held-out prompts and responses. */
   examples: z.array(z.strictObject({ prompt: z.string(), response: z.string() })).optional(),
 });
-export type Summary = z.infer<typeof summarySchema>;
 
 /** `checkpoints/step-…/state.json`, beside `state.safetensors` with the tensors of all trees. */
 export const checkpointSchema = z.strictObject({

@@ -3,7 +3,7 @@ import type { Validation } from '../dpg/validate';
 import type { Experiment } from '../dpg/experiment';
 import type { Run } from './record';
 import { readMetrics } from './runFolder';
-import type { Summary } from './shapes';
+import type { Summary } from './records';
 
 /** What a run came to. */
 export interface Ending {

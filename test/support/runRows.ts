@@ -1,6 +1,6 @@
 /** What run folders hold, for tests that need no training. */
 import type { MetricsRow } from '../../src/dpg/train';
-import type { RunRecord } from '../../src/runs/shapes';
+import type { RunRecord } from '../../src/runs/records';
 
 /** A whole row of metrics.jsonl. */
 export const metricsRow = (step: number, more: Readonly<Record<string, number>> = {}): MetricsRow => ({
