@@ -1,16 +1,18 @@
 /**
- * Which engine computes a model's derivatives: the fused one on a CPU, for the families whose layers it has, and else the tape.
+ * Which engine computes a model's derivatives: the fused one, on a CPU or by WebGPU, for the families whose layers it has, and else the tape.
  */
+import * as tf from '@tensorflow/tfjs-core';
 import { onGpu } from '../tensor/backend';
 import { familyOf, type ModelConfig } from './families';
 import { fusedModel } from './fused';
+import { gpuModel } from './fused/onGpu';
 import { fusedSupported } from './fused/support';
 import { tapeModel } from './tape/tape';
 import type { Gpt2Config, LanguageModel } from './types';
 
 /** How to compute. */
 export interface EngineOptions {
-  /** 'auto' takes the fused engine on CPUs with WebAssembly SIMD, for the families whose layers it has, and the tape otherwise. */
+  /** 'auto' takes the fused engine, on the GPU where the backend is `webgpu` and else on CPUs with WebAssembly SIMD, for the families whose layers it has, and the tape otherwise. */
   readonly engine?: 'auto' | 'fused' | 'tape';
   /** Worker threads of the fused engine; 0 takes one per core. */
   readonly workers?: number;
@@ -25,8 +27,9 @@ export function languageModel<C extends ModelConfig>(
   config: C,
   { engine = 'auto', workers = 0 }: EngineOptions = {},
 ): LanguageModel<C> {
-  if (engine === 'tape' || (engine === 'auto' && (!familyOf(config).fused || onGpu() || !fusedSupported())))
-    return tapeModel(config);
+  if (engine === 'tape' || (engine === 'auto' && !familyOf(config).fused)) return tapeModel(config);
+  if (tf.getBackend() === 'webgpu') return gpuModel(config);
+  if (engine === 'auto' && (onGpu() || !fusedSupported())) return tapeModel(config);
   return fusedModel(config, { workers: workers || undefined });
 }
 

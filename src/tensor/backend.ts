@@ -5,6 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { installWasmKernels } from './kernels/wasm/wasmBackend';
+import { installWebGpuKernels } from './kernels/webgpu/webgpuBackend';
 import { registerSumGradient } from './ops';
 import { startWebGpu } from './webgpu';
 
@@ -75,7 +76,7 @@ async function startWasm(): Promise<void> {
 async function start(name: BackendName): Promise<void> {
   if (name === 'cpu') await tf.setBackend('cpu');
   else if (name === 'wasm') await startWasm();
-  else if (name === 'webgpu') await startWebGpu();
+  else if (name === 'webgpu') await startWebGpu().then(installWebGpuKernels);
   else await startNative(name);
   tf.enableProdMode(); // no banner, no checks of every intermediate value
   await tf.ready();

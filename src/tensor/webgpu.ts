@@ -1,63 +1,93 @@
 /**
- * WebGPU in Node: Dawn (package `webgpu`) under tfjs's WebGPU backend, which finds the GPU in `navigator` as in a browser.
+ * WebGPU in Node: Dawn (package `webgpu`) under tfjs's WebGPU backend and under the fused engine's kernels, on one device.
  * tfjs reads tensors at once only by way of a browser's canvas; here by letting Dawn process its events until the values have come.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import type { GpuBuffer, GpuCommandEncoder, GpuDevice } from './kernels/webgpu/device';
+import { STORAGE_BUFFERS } from './kernels/webgpu/device';
+
+/** What is used of an adapter. */
+interface GpuAdapter {
+  readonly info: Readonly<Record<'vendor' | 'architecture' | 'device' | 'description', string>> & {
+    readonly isFallbackAdapter?: boolean;
+  };
+  readonly features: { has(name: string): boolean };
+  readonly limits: Readonly<Record<string, number>>;
+  requestDevice(descriptor: object): Promise<GpuDevice>;
+}
 
 /** What is used of Dawn. */
 interface Dawn {
   /** The browser's `GPUBufferUsage` and so on. */
   readonly globals: object;
-  readonly create: (options: readonly string[]) => { requestAdapter(): Promise<object | null> };
-}
-
-/** A GPU buffer whose content is on its way to the CPU, or there. */
-interface MappedBuffer {
-  readonly mapState: 'unmapped' | 'pending' | 'mapped';
-  mapAsync(mode: number): Promise<void>;
-  getMappedRange(): ArrayBuffer;
-  unmap(): void;
+  readonly create: (options: readonly string[]) => { requestAdapter(options?: object): Promise<GpuAdapter | null> };
 }
 
 /** What is used of tfjs's backend, of 4.22.0. */
-interface WebGpuBackend {
+export interface WebGpuBackend {
   readonly tensorMap: {
-    get(id: object): { values?: tf.backend_util.TypedArray | null; dtype: tf.DataType; resource: { size: number } };
+    get(id: object): { values?: tf.backend_util.TypedArray | null; dtype: tf.DataType; resource: GpuBuffer };
   };
-  readonly bufferManager: { acquireBuffer(size: number, usage: number): MappedBuffer; releaseBuffer(buffer: MappedBuffer): void };
-  readonly commandEncoder: { copyBufferToBuffer(from: object, start: number, to: object, at: number, size: number): void };
+  readonly bufferManager: { acquireBuffer(size: number, usage: number): GpuBuffer; releaseBuffer(buffer: GpuBuffer): void };
+  readonly commandEncoder: GpuCommandEncoder | null;
   readSync(id: object): unknown;
   read(id: object): Promise<unknown>;
+  makeTensorInfo(shape: readonly number[], dtype: 'float32'): tf.TensorInfo;
+  uploadToGPU(id: object): void;
   ensureCommandEncoderReady(): void;
   endComputePassEncoder(): void;
   submitQueue(): void;
   convertAndCacheOnCPU(id: object, values: unknown): unknown;
 }
 
+/** A GPU in use. */
+export interface Gpu {
+  readonly device: GpuDevice;
+  /** For people, e.g. "NVIDIA H100". */
+  readonly name: string;
+  /** Whether the CPU only plays one. */
+  readonly software: boolean;
+}
+
 const COPY_DST_AND_MAP_READ = 0x0008 | 0x0001;
 const READ = 1;
 
+/** Dawn's callback while Node has not called it yet. */
+let processEvents: (() => void) | undefined;
+
 /**
- * Waits for `buffer` without returning to the event loop. Dawn processes its events in a callback that it gives to the global `setImmediate`,
- * again and again while something is awaited; taken from there, it is called at once.
- * @throws Error if Dawn awaits something already, so that the callback is in Node's hands, or if the GPU does not deliver
+ * Starts what Dawn finishes later. Dawn processes its events in a callback that it gives to the global `setImmediate`, again and again while
+ * something is awaited; it is kept here as well, so that {@link mapNow} can call it at once.
  */
-function mapNow(buffer: MappedBuffer): void {
+export function withDawn<T>(start: () => T): T {
   const { setImmediate } = globalThis;
-  let processEvents: (() => void) | undefined;
-  globalThis.setImmediate = ((callback: () => void) => (processEvents = callback)) as unknown as typeof setImmediate;
+  globalThis.setImmediate = ((callback: () => void) => {
+    processEvents = callback;
+    return setImmediate(() => processEvents === callback && turn());
+  }) as typeof setImmediate;
   try {
-    buffer.mapAsync(READ).catch(() => undefined); // a failure shows in mapState
-    while (buffer.mapState === 'pending') {
-      if (!processEvents)
-        throw new Error('a tensor cannot be read while something else is awaited from the GPU: await that first');
-      const callback = processEvents;
-      processEvents = undefined;
-      callback();
-    }
+    return start();
   } finally {
     globalThis.setImmediate = setImmediate;
-    if (processEvents) setImmediate(processEvents);
+  }
+}
+
+/** Lets Dawn process its events. */
+function turn(): void {
+  const callback = processEvents!;
+  processEvents = undefined;
+  withDawn(callback);
+}
+
+/**
+ * Waits for `buffer` without returning to the event loop.
+ * @throws Error if others await something of Dawn, so that its callback is in Node's hands, or if the GPU does not deliver
+ */
+function mapNow(buffer: GpuBuffer): void {
+  void withDawn(() => buffer.mapAsync(READ).catch(() => undefined)); // a failure shows in mapState
+  while (buffer.mapState === 'pending') {
+    if (!processEvents) throw new Error('a tensor cannot be read while something else is awaited from the GPU: await that first');
+    turn();
   }
   if (buffer.mapState !== 'mapped')
     throw new Error('the GPU did not give the values of a tensor: it may be lost or out of memory');
@@ -69,7 +99,7 @@ function readFromGpu(backend: WebGpuBackend, id: object): unknown {
   const staging = backend.bufferManager.acquireBuffer(resource.size, COPY_DST_AND_MAP_READ);
   backend.ensureCommandEncoderReady();
   backend.endComputePassEncoder();
-  backend.commandEncoder.copyBufferToBuffer(resource, 0, staging, 0, resource.size);
+  backend.commandEncoder!.copyBufferToBuffer(resource, 0, staging, 0, resource.size);
   backend.submitQueue();
   try {
     mapNow(staging);
@@ -80,7 +110,6 @@ function readFromGpu(backend: WebGpuBackend, id: object): unknown {
   }
 }
 
-/** Promises are kept at once as well: else {@link mapNow} would meet Dawn waiting for them. */
 function readAtOnce(backend: WebGpuBackend): void {
   const original = backend.readSync.bind(backend);
   backend.readSync = (id) => {
@@ -90,16 +119,59 @@ function readAtOnce(backend: WebGpuBackend): void {
   backend.read = async (id) => backend.readSync(id);
 }
 
+const LIMITS = [
+  'maxBufferSize',
+  'maxStorageBufferBindingSize',
+  'maxStorageBuffersPerShaderStage',
+  'maxComputeWorkgroupStorageSize',
+  'maxComputeInvocationsPerWorkgroup',
+  'maxComputeWorkgroupSizeX',
+  'maxComputeWorkgroupsPerDimension',
+] as const;
+
+/** The features that are used where they are. */
+export const FEATURES = ['timestamp-query', 'subgroups'] as const;
+
+const nameOf = ({ info }: GpuAdapter): string => info.description || info.device || `${info.vendor} ${info.architecture}`.trim();
+
+async function startDevice(adapter: GpuAdapter): Promise<Gpu> {
+  if (adapter.limits.maxStorageBuffersPerShaderStage < STORAGE_BUFFERS)
+    throw new Error(
+      `the kernels bind ${STORAGE_BUFFERS} buffers, and ${nameOf(adapter)} allows ${adapter.limits.maxStorageBuffersPerShaderStage}`,
+    );
+  const device = await adapter.requestDevice({
+    requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
+    requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]])),
+  });
+  const name = nameOf(adapter);
+  return { device, name, software: adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|software/i.test(name) };
+}
+
+let gpu: Gpu | undefined;
+
+/** The GPU that {@link startWebGpu} has started. */
+export function runningGpu(): Gpu {
+  if (!gpu) throw new Error('no GPU has been started; set DPG_BACKEND=webgpu');
+  return gpu;
+}
+
 /** @throws Error if a package is missing or no GPU is there */
 export async function startWebGpu(): Promise<void> {
   const { create, globals } = require('webgpu') as Dawn;
   require.resolve('@tensorflow/tfjs-backend-webgpu');
-  const gpu = create([]);
-  if (!(await gpu.requestAdapter())) throw new Error('no GPU is visible to Vulkan, Metal or Direct3D 12');
+  const entry = create(['disable-dawn-features=timestamp_quantization']);
+  const adapter = await entry.requestAdapter({ powerPreference: 'high-performance' });
+  if (!adapter) throw new Error('no GPU is visible to Vulkan, Metal or Direct3D 12');
   Object.assign(globalThis, globals);
-  Object.defineProperty(globalThis, 'navigator', { value: { gpu, userAgent: 'Node' }, configurable: true });
-  require('@tensorflow/tfjs-backend-webgpu'); // only now: it looks at once
+  Object.defineProperty(globalThis, 'navigator', { value: { gpu: entry, userAgent: 'Node' }, configurable: true });
+  const started = await startDevice(adapter);
+  const { WebGPUBackend } = require('@tensorflow/tfjs-backend-webgpu') as {
+    WebGPUBackend: new (device: GpuDevice, info: object) => tf.KernelBackend;
+  };
+  tf.removeBackend('webgpu'); // the one that would ask for a device of its own, with the least of limits
+  tf.registerBackend('webgpu', () => new WebGPUBackend(started.device, adapter.info));
   if (!(await tf.setBackend('webgpu'))) throw new Error('the package loads, but its backend does not start');
   await new Promise((resolve) => setImmediate(resolve)); // Dawn's callback from the start has run
   readAtOnce(tf.backend() as unknown as WebGpuBackend);
+  gpu = started;
 }

@@ -1,10 +1,11 @@
-/** tfjs on a GPU by WebGPU: reading at once, the metagradient, training. */
+/** tfjs on a GPU by WebGPU: reading at once, the tape's metagradient; training with the fused engine there. */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { Experiment } from '../../src/dpg/experiment';
 import { startTraining, train, type TrainStep } from '../../src/dpg/train';
 import { runCase } from '../../src/experiments/metagradientSpec';
 import { gpt2 } from '../../src/model/engine';
+import { tapeModel } from '../../src/model/tape/tape';
 import { describeBackend, startBackend } from '../../src/tensor/backend';
 import { referenceCases, referenceModel } from '../support/reference';
 import { TINY, tinyExperiment } from '../support/tinyExperiment';
@@ -59,7 +60,7 @@ test.each(referenceCases.filter(({ spec }) => spec.batches.length <= 4))(
   'metagradient of $spec.name equals unrolled float64 autograd in value and scale',
   async ({ spec, expected }) => {
     const { config, params } = referenceModel();
-    const model = gpt2(config);
+    const model = tapeModel(config);
     expect(model.engine).toBe('tape on webgpu');
     const { phi, tau, trainLosses } = await runCase(spec, model, params);
     expect(phi).toBeCloseTo(expected.phi, 4);
@@ -69,9 +70,10 @@ test.each(referenceCases.filter(({ spec }) => spec.batches.length <= 4))(
   },
 );
 
-test('a GRPO step gives the numbers of the fused engine', async () => {
+test('a GRPO step gives the numbers of the CPU', async () => {
   const fused = tinyExperiment();
   const model = gpt2(TINY);
+  expect(model.engine).toMatch(/^fused on /);
   const onGpu = { ...fused, generator: { ...fused.generator, model }, target: { ...fused.target, model } };
   const step = async (experiment: Experiment): Promise<TrainStep> => {
     for await (const first of train({ ...experiment, state: startTraining(experiment) })) return first;

@@ -9,11 +9,11 @@
 import { availableParallelism } from 'node:os';
 import { relaxedSupported, simdSupported } from '../../tensor/kernels/wasm/kernels';
 import { checked } from '../checks';
-import { familyOf, type ModelConfig } from '../families';
+import type { ModelConfig } from '../families';
 import type { LanguageModel } from '../types';
 import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
 import { callingThread, workerThreads } from './pool';
-import { threadsSupported } from './support';
+import { layersOf, threadsSupported } from './support';
 
 export interface FusedOptions {
   /**
@@ -40,9 +40,7 @@ export function fusedModel<C extends ModelConfig>(
   config: C,
   { workers = Math.min(availableParallelism(), 8), relaxed = relaxedSupported() }: FusedOptions = {},
 ): LanguageModel<C> {
-  const { fused, title } = familyOf(config);
-  if (!fused) throw new Error(`the fused engine has no layers for a ${title}; take the engine "tape" (or "auto")`);
-  const layers = fused(config);
+  const layers = layersOf(config);
   if (!simdSupported())
     throw new Error('the fused engine needs WebAssembly with SIMD, which is missing here; take the engine "tape"');
   const settings = { layers, options: { relaxed } };

@@ -4,6 +4,7 @@ import type { Prompts } from '../checks';
 import type { LossGradient, LossTangent, PolicyGradient, PolicyTerms, SampleOptions, Samples, TokenBatch } from '../types';
 import type { Layers } from '../families/layers';
 import { parameterLayout } from './layout';
+import type { PolicyValues } from './model';
 import type { Team } from './pool';
 import { batchPart, ranges, rowsOf } from './shards';
 import { sharedMemory, type SharedMemory } from './sharedMemory';
@@ -37,12 +38,27 @@ function joined<A extends Float32Array | Int32Array>(parts: readonly A[], all: A
 const perToken = ({ size, length }: TokenBatch): Float32Array => new Float32Array(size * length);
 
 /** ℓ_i = −(1/S) Σ_t m_it · log-probability. */
-function exampleLosses({ mask, size, length }: TokenBatch, logProbabilities: Float32Array): Float32Array {
+export function exampleLosses({ mask, size, length }: TokenBatch, logProbabilities: Float32Array): Float32Array {
   return Float32Array.from({ length: size }, (_, i) => {
     let sum = 0;
     for (let t = i * length; t < (i + 1) * length; t++) sum -= mask[t] * logProbabilities[t];
     return sum / length;
   });
+}
+
+/** A token's share of its example's loss, from its cross-entropy or a derivative of that. */
+export const tokenShares = ({ mask, length }: TokenBatch, values: Float32Array): Float32Array =>
+  values.map((x, i) => (x * mask[i]) / length);
+
+/** Tokens that count: their mean is what a policy's loss is. */
+const policyTokens = ({ mask }: TokenBatch): number => mask.filter((m) => m !== 0).length;
+export const policyWeight = (batch: TokenBatch): number => 1 / policyTokens(batch);
+
+/** Means over the tokens that count. */
+export function policyMeans(batch: TokenBatch, values: readonly PolicyValues[]) {
+  const mean = (name: 'entropies' | 'kls' | 'clips') =>
+    values.reduce((sum, v) => v[name].reduce((a, x) => a + x, sum), 0) / policyTokens(batch);
+  return { entropy: mean('entropies'), kl: mean('kls'), clipFraction: mean('clips') };
 }
 
 export async function gradient(e: Engine, params: Params, batch: TokenBatch): Promise<LossGradient> {
@@ -67,8 +83,7 @@ export async function hessianVectorProduct(
     ...(wanted ? { out: e.shared.partial(i) } : {}),
   }));
   const values = joined(await e.team.run('tangents', tasks), perToken(batch));
-  const tokenTangents = values.map((x, i) => (x * batch.mask[i]) / batch.length);
-  return { tokenTangents, product: wanted ? await e.shared.sum(parts.length) : null };
+  return { tokenTangents: tokenShares(batch, values), product: wanted ? await e.shared.sum(parts.length) : null };
 }
 
 export async function logProbs(e: Engine, params: Params, batch: TokenBatch, temperature: number): Promise<Float32Array> {
@@ -79,8 +94,7 @@ export async function logProbs(e: Engine, params: Params, batch: TokenBatch, tem
 
 export async function policyGradient(e: Engine, params: Params, batch: TokenBatch, terms: PolicyTerms): Promise<PolicyGradient> {
   const { advantages, oldLogProbs, refLogProbs, ...coefficients } = terms;
-  const tokens = batch.mask.filter((m) => m !== 0).length;
-  const common = { params: e.shared.parameters(params), coefficients: { ...coefficients, weight: 1 / tokens } };
+  const common = { params: e.shared.parameters(params), coefficients: { ...coefficients, weight: policyWeight(batch) } };
   const parts = shares(e, batch.size);
   const tasks = parts.map(([from, to], i) => {
     const part = (values: Float32Array) => rowsOf(values, batch.length, from, to);
@@ -92,18 +106,11 @@ export async function policyGradient(e: Engine, params: Params, batch: TokenBatc
     return { ...common, inputs, batch: batchPart(batch, from, to), out: e.shared.partial(i) };
   });
   const values = await e.team.run('policy', tasks);
-  const mean = (name: 'entropies' | 'kls' | 'clips') =>
-    values.reduce((sum, v) => v[name].reduce((a, x) => a + x, sum), 0) / tokens;
-  return {
-    ...{
-      gradient: await e.shared.sum(parts.length),
-      logProbs: joined(
-        values.map((v) => v.logProbs),
-        perToken(batch),
-      ),
-    },
-    ...{ entropy: mean('entropies'), kl: mean('kls'), clipFraction: mean('clips') },
-  };
+  const logProbabilities = joined(
+    values.map((v) => v.logProbs),
+    perToken(batch),
+  );
+  return { gradient: await e.shared.sum(parts.length), logProbs: logProbabilities, ...policyMeans(batch, values) };
 }
 
 export async function sample(e: Engine, params: Params, prompts: Prompts, options: SampleOptions): Promise<Samples> {
