@@ -29,6 +29,7 @@ export { drawFact, LANGUAGES, randomUuid } from './text/encyclopedia/fact';
 export { continuationExamples, rephraseExamples } from './text/prompts';
 export { identifyLanguage } from './text/languages';
 export { loadActor } from './dpg/actor';
+export { generate, lossOf, type GenerateOptions } from './dpg/generate';
 export { load, modelFolder } from './model/hub/hub';
 export { loadModels } from './dpg/models';
 export { describeMemory, estimateMemory, requireMemory } from './dpg/memory';

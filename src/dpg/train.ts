@@ -121,7 +121,7 @@ function sampleRollouts({ config, generator, prompts }: Experiment, params: Para
     group,
     maxNewTokens,
     temperature,
-    endOfText: generator.tokenizer.eosId,
+    endTokens: generator.tokenizer.eosIds,
     random: streams.sampling,
   });
 }

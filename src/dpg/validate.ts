@@ -66,7 +66,7 @@ export async function validate(
     group: 1,
     maxNewTokens,
     temperature,
-    endOfText: tokenizer.eosId,
+    endTokens: tokenizer.eosIds,
     random,
   });
   const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);

@@ -77,8 +77,8 @@ export interface SampleOptions {
   readonly temperature: number;
   /** One uniform number in [0, 1) per new token, [size, maxNewTokens]: the only source of randomness, so samples do not depend on batching or threads. */
   readonly uniforms: Float32Array;
-  /** A response ends after this token; what follows is `endOfText` with mask 0. Omit for fixed-length responses. */
-  readonly endOfText?: number;
+  /** A response ends after any of these tokens; what follows is the first of them with mask 0. Omit for fixed-length responses. */
+  readonly endTokens?: readonly number[];
 }
 
 /** Sampled responses. */

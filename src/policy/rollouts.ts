@@ -32,7 +32,8 @@ export interface RolloutOptions {
   readonly group: number;
   readonly maxNewTokens: number;
   readonly temperature: number;
-  readonly endOfText?: number;
+  /** Any of them ends a response. */
+  readonly endTokens?: readonly number[];
   readonly random: RandomStream;
 }
 
@@ -58,10 +59,10 @@ function repeatPrompts({ prompts, group, maxNewTokens, model }: RolloutOptions):
 
 /** Samples `group` responses to every prompt. */
 export async function rollout(options: RolloutOptions): Promise<Rollouts> {
-  const { model, params, prompts, group, maxNewTokens, temperature, endOfText, random } = options;
+  const { model, params, prompts, group, maxNewTokens, temperature, endTokens, random } = options;
   const repeated = repeatPrompts(options);
   const uniforms = random.uniforms(repeated.size * maxNewTokens);
-  const samples = await model.sample(params, repeated, { maxNewTokens, temperature, uniforms, endOfText });
+  const samples = await model.sample(params, repeated, { maxNewTokens, temperature, uniforms, endTokens });
   return { prompts, group, size: repeated.size, maxNewTokens, ...samples };
 }
 

@@ -21,7 +21,7 @@ const PAPER = '[Synthetic Data for any Differentiable Target](https://arxiv.org/
 const generatorSchema = z.object({
   config: z.custom<ModelConfig>((value) => typeof value === 'object' && value !== null),
   beginOfText: z.int().optional(),
-  endOfText: z.int().optional(),
+  endOfText: z.union([z.int(), z.array(z.int())]).optional(), // one of runs that were recorded with a single end token
 });
 
 /** The generator of a run's newest checkpoint, with its tokenizer's files. @throws Error if there is none */

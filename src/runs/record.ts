@@ -184,7 +184,7 @@ function sampleOf(experiment: Experiment, step: TrainStep) {
 /** What an export of the generator needs beside its weights. */
 function generatorFiles({ generator: { model, tokenizer } }: Experiment): Pick<SavedState, 'files'> & { model: object } {
   return {
-    model: { config: model.config, beginOfText: tokenizer.bosId, endOfText: tokenizer.eosId },
+    model: { config: model.config, beginOfText: tokenizer.bosId, endOfText: tokenizer.eosIds },
     files: tokenizerFiles(tokenizer),
   };
 }

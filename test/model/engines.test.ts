@@ -84,7 +84,7 @@ describe('fused and tape agree', () => {
 
   it('on samples, token by token, with an end of text', async () => {
     const prompts = { ids: Int32Array.from({ length: 9 * 5 }, () => random.integer(37)), size: 9, length: 5 };
-    const options = { maxNewTokens: 12, temperature: 0.9, uniforms: random.uniforms(9 * 12), endOfText: 3 };
+    const options = { maxNewTokens: 12, temperature: 0.9, uniforms: random.uniforms(9 * 12), endTokens: [3, 7] };
     const [a, b] = [await fused.sample(params, prompts, options), await tape.sample(params, prompts, options)];
     expect([...a.ids]).toEqual([...b.ids]);
     expect([...a.mask]).toEqual([...b.mask]);

@@ -27,7 +27,16 @@ beforeAll(async () => {
   model = fusedModel(TINY, { workers: 0 });
   const prompts = tinyPrompts(SIZE / GROUP, 3, randomStream(1, 'prompts'));
   const random = randomStream(1, 'sampling');
-  rollouts = await rollout({ model, params, prompts, group: GROUP, maxNewTokens: WIDTH, temperature: 1, endOfText: END, random });
+  rollouts = await rollout({
+    model,
+    params,
+    prompts,
+    group: GROUP,
+    maxNewTokens: WIDTH,
+    temperature: 1,
+    endTokens: [END],
+    random,
+  });
   advantages = rollouts.mask.map((m, cell) => m * (Math.floor(cell / WIDTH) % GROUP < GROUP / 2 ? 1 : -1));
 });
 

@@ -13,7 +13,7 @@ let rollouts: Rollouts;
 const prompts = tinyPrompts(5, 3, randomStream(1, 'prompts'));
 const [group, maxNewTokens, temperature] = [8, 6, 0.8];
 const options = (more: Partial<RolloutOptions> = {}): RolloutOptions => ({
-  ...{ model, params, prompts, group, maxNewTokens, temperature, endOfText: END, random: randomStream(2, 'sampling') },
+  ...{ model, params, prompts, group, maxNewTokens, temperature, endTokens: [END], random: randomStream(2, 'sampling') },
   ...more,
 });
 

@@ -17,10 +17,10 @@ import { fillLayerRoom, layerRoom, microbatch, type Workspace } from './workspac
 
 /** Samples after every prompt, at most as many rows at a time as the activation budget allows; filled when the memory has been read. */
 export function sample(w: Workspace, prompts: Prompts, options: SampleOptions): Samples {
-  const { maxNewTokens, endOfText } = options;
+  const { maxNewTokens, endTokens = [] } = options;
   const total = prompts.size * maxNewTokens;
   const samples = {
-    ids: new Int32Array(total).fill(endOfText ?? 0),
+    ids: new Int32Array(total).fill(endTokens[0] ?? 0),
     logProbs: new Float32Array(total),
     mask: new Float32Array(total),
   };
@@ -63,7 +63,7 @@ type GroupBuffers = ReturnType<typeof groupBuffers>;
 
 /** Rows [from, from + rows) of the prompts. */
 function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, from: number, rows: number, samples: Samples): void {
-  const { maxNewTokens, temperature, uniforms, endOfText } = options;
+  const { maxNewTokens, temperature, uniforms, endTokens = [] } = options;
   const { length } = prompts;
   const b = groupBuffers(w.memory.arena, w, rows, length, maxNewTokens);
   const logits = logitBuffer(w.memory.arena, rows, w.layers.vocab_size, w.portions.logitBytes);
@@ -88,7 +88,7 @@ function sampleGroup(w: Workspace, prompts: Prompts, options: SampleOptions, fro
     const column = Float32Array.from({ length: rows }, (_, i) => uniforms[(from + i) * maxNewTokens + t]);
     w.memory.write(b.uniforms, column);
     draw(w, b, loss, temperature);
-    record(w, b, finished, samples, endOfText, (i) => (from + i) * maxNewTokens + t);
+    record(w, b, finished, samples, endTokens, (i) => (from + i) * maxNewTokens + t);
     if (t + 1 === maxNewTokens || finished.every((f) => f === 1)) return;
     advance(w, microbatch(w, rows, 1, b.room, length + t), b, b.drawn);
   }
@@ -122,7 +122,7 @@ function record(
   b: GroupBuffers,
   finished: Uint8Array,
   samples: Samples,
-  endOfText: number | undefined,
+  endTokens: readonly number[],
   position: (row: number) => number,
 ): void {
   const running = (use: (row: number) => void) => finished.forEach((end, row) => void (end || use(row)));
@@ -131,7 +131,7 @@ function record(
     running((row) => {
       samples.ids[position(row)] = drawn[row];
       samples.mask[position(row)] = 1;
-      if (drawn[row] === endOfText) finished[row] = 1;
+      if (endTokens.includes(drawn[row])) finished[row] = 1;
     }),
   );
 }

@@ -40,8 +40,8 @@ const stored = (x: StoredTensor | Tensor): StoredTensor =>
 export interface SaveOptions {
   /** What the weights are rounded to; F32 (the default) keeps them bit by bit. */
   readonly dtype?: 'F32' | 'F16' | 'BF16';
-  /** Id of the token that ends a text, for generation with other libraries. */
-  readonly endOfText?: number;
+  /** Id of the token that ends a text, or of several that do, for generation with other libraries. */
+  readonly endOfText?: number | readonly number[];
   /** Id of the token that begins a text. Default: the one that ends it, as in GPT-2. */
   readonly beginOfText?: number;
   /** Further files of the folder by name, e.g. `tokenizer.json`. */
@@ -86,7 +86,7 @@ export function loadCheckpoint(folder: string): Checkpoint {
 export async function saveCheckpoint(
   folder: string,
   { config, params }: Saved,
-  { dtype = 'F32', endOfText, beginOfText = endOfText, files = {} }: SaveOptions = {},
+  { dtype = 'F32', endOfText, beginOfText = firstOf(endOfText), files = {} }: SaveOptions = {},
 ): Promise<void> {
   const shapes = parameterShapes(config);
   checkNames('cannot save the checkpoint', Object.keys(shapes), Object.keys(params));
@@ -100,6 +100,8 @@ export async function saveCheckpoint(
     for (const [name, content] of Object.entries(files)) writeFileSync(join(temporary, name), content);
   });
 }
+
+const firstOf = (ids?: number | readonly number[]): number | undefined => (typeof ids === 'number' ? ids : ids?.[0]);
 
 function readConfig(folder: string): { config: ModelConfig; tied: boolean } {
   const path = join(folder, 'config.json');

@@ -5,8 +5,12 @@ import { familyOf, type ModelConfig } from '../families';
 export interface FolderFacts {
   readonly dtype: 'F32' | 'F16' | 'BF16';
   readonly beginOfText?: number;
-  readonly endOfText?: number;
+  readonly endOfText?: number | readonly number[];
 }
+
+/** One id as a number, several as a list. */
+const oneOrList = (ids: number | readonly number[] = []): unknown =>
+  typeof ids === 'number' ? ids : ids.length > 1 ? ids : (ids[0] ?? null);
 
 /** The content of a `config.json` for transformers. */
 export const huggingFaceConfig = (config: ModelConfig, { dtype, beginOfText, endOfText }: FolderFacts): object => ({
@@ -14,5 +18,5 @@ export const huggingFaceConfig = (config: ModelConfig, { dtype, beginOfText, end
   tie_word_embeddings: false,
   torch_dtype: { F32: 'float32', F16: 'float16', BF16: 'bfloat16' }[dtype],
   bos_token_id: beginOfText ?? null, // without these keys Hugging Face assumes tokens of its own
-  eos_token_id: endOfText ?? null,
+  eos_token_id: oneOrList(endOfText),
 });

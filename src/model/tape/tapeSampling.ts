@@ -61,7 +61,7 @@ export async function sampleWithCache(
   size: number,
   options: SampleOptions,
 ): Promise<Samples> {
-  const { maxNewTokens, temperature, uniforms, endOfText } = options;
+  const { maxNewTokens, temperature, uniforms, endTokens = [] } = options;
   const cells = size * maxNewTokens;
   const result = { ids: new Int32Array(cells), logProbs: new Float32Array(cells), mask: new Float32Array(cells) };
   const ended = new Uint8Array(size);
@@ -73,11 +73,11 @@ export async function sampleWithCache(
     state.last.dispose();
     for (let row = 0; row < size; row++) {
       const at = row * maxNewTokens + step;
-      if (ended[row]) drawn.ids[row] = endOfText!;
+      if (ended[row]) drawn.ids[row] = endTokens[0];
       result.ids[at] = drawn.ids[row];
       result.logProbs[at] = ended[row] ? 0 : drawn.logProbs[row];
       result.mask[at] = ended[row] ? 0 : 1;
-      if (drawn.ids[row] === endOfText) ended[row] = 1;
+      if (endTokens.includes(drawn.ids[row])) ended[row] = 1;
     }
     if (step < maxNewTokens - 1) state = decode(next, drawn.ids, state.cache);
   }

@@ -237,7 +237,7 @@ describe.each(families)('derivatives of %s', (_, config) => {
       expect(options.uniforms[at]).toBeGreaterThan(below - 1e-5);
       expect(options.uniforms[at]).toBeLessThan(below + Math.exp(chosen[cell]) + 1e-5);
     }
-    const ended = await Promise.all(models.map(([model]) => model.sample(params, prompts, { ...options, endOfText: ids[4] })));
+    const ended = await Promise.all(models.map(([model]) => model.sample(params, prompts, { ...options, endTokens: [ids[4]] })));
     for (const other of [sampled, ended]) {
       expect([...other[1].ids]).toEqual([...other[0].ids]);
       expect([...other[1].mask]).toEqual([...other[0].mask]);

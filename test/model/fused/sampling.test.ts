@@ -60,16 +60,16 @@ it('gives every row the same tokens and bits alone, among others and on any numb
   }
 });
 
-it('ends a response after the end token and leaves what was before it unchanged', async () => {
+it.each([1, 2])('ends a response after any of %i end tokens and leaves what was before it unchanged', async (count) => {
   const free = await model.sample(params, prompts, options);
-  const endOfText = free.ids[3];
-  const { ids, logProbs, mask } = await model.sample(params, prompts, { ...options, endOfText });
+  const endTokens = [free.ids[3], free.ids[maxNewTokens + 1]].slice(0, count);
+  const { ids, logProbs, mask } = await model.sample(params, prompts, { ...options, endTokens });
   for (let i = 0; i < size; i++) {
     const cells = Array.from({ length: maxNewTokens }, (_, t) => i * maxNewTokens + t);
-    const end = cells.findIndex((at) => free.ids[at] === endOfText);
+    const end = cells.findIndex((at) => endTokens.includes(free.ids[at]));
     cells.forEach((at, t) => {
       const inside = end < 0 || t <= end;
-      expect([ids[at], logProbs[at], mask[at]]).toEqual(inside ? [free.ids[at], free.logProbs[at], 1] : [endOfText, 0, 0]);
+      expect([ids[at], logProbs[at], mask[at]]).toEqual(inside ? [free.ids[at], free.logProbs[at], 1] : [endTokens[0], 0, 0]);
     });
   }
 });

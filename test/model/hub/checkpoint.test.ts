@@ -150,6 +150,12 @@ describe('saving', () => {
     const file = openSafetensors(join(folder, 'model.safetensors'));
     expect(file.metadata).toEqual({ format: 'pt' });
     file.close();
+    await saveCheckpoint(folder, reference, { endOfText: [3, 5] }); // Llama 3 has several
+    const { eos_token_id, bos_token_id } = JSON.parse(fs.readFileSync(join(folder, 'config.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >;
+    expect([eos_token_id, bos_token_id]).toEqual([[3, 5], 3]);
   });
 
   it('rounds to 16 bits on demand', async () => {
