@@ -13,7 +13,7 @@ export { padExamples } from './model/batch';
 export { fineTune } from './learn/fineTune';
 export { metagradient, type Metagradient, type MetagradientOptions } from './learn/metagradient';
 export { valueAndGradient, type Objective } from './learn/objective';
-export { adamw, sgd, type Optimizer } from './learn/optimizer';
+export { adamw, lion, sgd, type Optimizer } from './learn/optimizer';
 export { evaluationBatch, evaluationIds, likelihoodObjective } from './objective/likelihood';
 export { negativeNorm } from './objective/norm';
 export { patternObjective, readPattern, SIXTY_SEVEN, type Pattern, type PatternReading } from './objective/pattern';

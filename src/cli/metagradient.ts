@@ -20,8 +20,9 @@ Fine-tunes a model on the batches of every case and differentiates its target Φ
       --spec FILE     the cases, a JSON array of
                         { "name": "a", "sequence_length": S, "optimizer": OPTIMIZER, "target": TARGET,
                           "batches": [[[token, …], …], …] }      one optimizer step a batch; 2 to S + 1 tokens an example
-                      OPTIMIZER: { "type": "sgd", "learning_rate": x }, or
-                        { "type": "adamw", "learning_rate": x, "b1": 0.9, "b2": 0.95, "eps": 1e-8, "eps_root": 0, "weight_decay": 0 }
+                      OPTIMIZER: { "type": "sgd", "learning_rate": x, "momentum": 0 }, or
+                        { "type": "lion", "learning_rate": x, "b1": 0.9, "b2": 0.99, "eps_root": 1e-6, "weight_decay": 0 }, or
+                        { "type": "adamw", "learning_rate": x, "b1": 0.9, "b2": 0.95, "eps": 1e-8, "eps_root": 1e-6, "weight_decay": 0 }
                       TARGET: { "type": "l2_norm" }, or { "type": "language_modeling", "examples": [[token, …], …] }, or
                         { "type": "pattern", "pattern": [[1, -1, …], …], "strength": x, "token_offset": 0, "dim_offset": 0 }
       --engine NAME   fused (SIMD kernels) or tape (tfjs ops); default: fused on CPUs, tape on GPUs

@@ -80,7 +80,7 @@ function configOf({ config, configAt }: Experiment, step: number): Config {
 
 /** The generator's Adam at a training step. */
 const policyOptimizer = ({ learningRate, learningRateEnd, steps }: Config, step: number): Optimizer =>
-  adamw({ learningRate: linear(learningRate, learningRateEnd, step, steps), b2: 0.95 });
+  adamw({ learningRate: linear(learningRate, learningRateEnd, step, steps), b2: 0.95, epsRoot: 0 });
 
 /** A run that has not begun. */
 export function startTraining({ generator, config }: Pick<Experiment, 'generator' | 'config'>): TrainerState {

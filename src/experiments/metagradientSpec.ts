@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { metagradient } from '../learn/metagradient';
 import type { Objective } from '../learn/objective';
-import { adamw, sgd, type Optimizer } from '../learn/optimizer';
+import { adamw, EPS_ROOT, lion, sgd, type Optimizer } from '../learn/optimizer';
 import { padExamples } from '../model/batch';
 import type { LanguageModel, ModelShape } from '../model/types';
 import { likelihoodObjective } from '../objective/likelihood';
@@ -20,18 +20,26 @@ const tokens = z.array(z.number().int().nonnegative()).min(2);
 const optimizerSchema = z.discriminatedUnion(
   'type',
   [
-    z.strictObject({ type: z.literal('sgd'), learning_rate: positive }),
+    z.strictObject({ type: z.literal('sgd'), learning_rate: positive, momentum: z.number().min(0).lt(1).default(0) }),
     z.strictObject({
       type: z.literal('adamw'),
       learning_rate: positive,
       b1: z.number().min(0).lt(1).default(0.9),
       b2: z.number().min(0).lt(1).default(0.95),
       eps: z.number().nonnegative().default(1e-8),
-      eps_root: z.number().nonnegative().default(0),
+      eps_root: z.number().nonnegative().default(EPS_ROOT),
+      weight_decay: z.number().nonnegative().default(0),
+    }),
+    z.strictObject({
+      type: z.literal('lion'),
+      learning_rate: positive,
+      b1: z.number().min(0).lt(1).default(0.9),
+      b2: z.number().min(0).lt(1).default(0.99),
+      eps_root: positive.default(EPS_ROOT),
       weight_decay: z.number().nonnegative().default(0),
     }),
   ],
-  { error: 'an optimizer is an object of type "sgd" or "adamw"' },
+  { error: 'an optimizer is an object of type "sgd", "adamw" or "lion"' },
 );
 
 const targetSchema = z.discriminatedUnion(
@@ -146,9 +154,10 @@ export function parseSpec(json: unknown, config: ModelShape): MetagradientCase[]
 }
 
 function optimizerOf(spec: MetagradientCase['optimizer']): Optimizer {
-  if (spec.type === 'sgd') return sgd({ learningRate: spec.learning_rate });
-  const { learning_rate: learningRate, b1, b2, eps, eps_root: epsRoot, weight_decay: weightDecay } = spec;
-  return adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay });
+  if (spec.type === 'sgd') return sgd({ learningRate: spec.learning_rate, momentum: spec.momentum });
+  const { learning_rate: learningRate, b1, b2, eps_root: epsRoot, weight_decay: weightDecay } = spec;
+  if (spec.type === 'lion') return lion({ learningRate, b1, b2, epsRoot, weightDecay });
+  return adamw({ learningRate, b1, b2, eps: spec.eps, epsRoot, weightDecay });
 }
 
 function objectiveOf({ target, sequence_length }: MetagradientCase, model: LanguageModel, params: Params): Objective {

@@ -32,6 +32,7 @@ export async function pretrain({ model, params, nextBatch, steps, learningRate, 
     adamw({
       learningRate: learningRate * Math.min(1, (step + 1) / WARM_UP) * Math.max(0.1, 1 - step / steps),
       b2: 0.99,
+      epsRoot: 0,
       weightDecay: 0.01,
     });
   let state = optimizer(0).init(params);

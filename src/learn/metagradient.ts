@@ -137,7 +137,7 @@ function keepLastState({ steps }: Segment): TrainingState {
 
 /** One step backwards: ∂Φ/∂(state before) and ∂Φ/∂w of the step's batch. */
 async function reverseStep(model: LanguageModel, optimizer: Optimizer, step: Step, adjoint: TrainingState) {
-  const { gradient: gBar, before } = optimizer.adjoint(step.after, step.gradient, adjoint);
+  const { gradient: gBar, before } = optimizer.adjoint(step.before, step.after, step.gradient, adjoint);
   const isFirst = step.before.step === 0;
   const { tokenTangents, product } = await model.hessianVectorProduct(step.before.params, step.batch, gBar, {
     product: !isFirst,
@@ -146,7 +146,7 @@ async function reverseStep(model: LanguageModel, optimizer: Optimizer, step: Ste
   const tokenTau = tokenTangents.map((x) => x / step.batch.size);
   if (!tokenTau.every(Number.isFinite))
     throw new Error(
-      `the metagradient of fine-tuning step ${step.before.step + 1} is not finite; raise epsRoot or lower the inner learning rate`,
+      `the metagradient of fine-tuning step ${step.before.step + 1} is not finite; ${optimizer.name === 'sgd' ? '' : 'raise epsRoot or '}lower the inner learning rate`,
     );
   if (!product) return { tokenTau, adjoint: before };
   const params = mapParams((_, direct, throughGradient) => tf.add(direct, throughGradient), before.params, product);

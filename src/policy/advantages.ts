@@ -29,8 +29,14 @@ export interface Advantages {
   readonly degenerateGroups: number;
 }
 
-/** Rewards within a group that differ by less than this share of the batch's spread count as equal. */
+/** Rewards that differ by less than this share of the largest of them count as equal: float32 knows no more. */
 const EQUAL = 1e-6;
+
+/** Whether rewards are equal but for rounding; their own size tells, whatever the rest of the batch is paid. */
+function areEqual(rewards: Float32Array): boolean {
+  const [low, high] = rewards.reduce(([min, max], r) => [Math.min(min, r), Math.max(max, r)], [Infinity, -Infinity]);
+  return high - low <= EQUAL * Math.max(Math.abs(low), Math.abs(high));
+}
 
 const rootMeanSquare = (values: Float32Array): number => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0) / values.length);
 
@@ -63,20 +69,19 @@ function scaleBatch(centred: Float32Array, { scale, clip }: AdvantageOptions): F
  * Advantages of whole examples.
  * @param rewards - [groups × group]
  * @param group - rollouts per prompt, at least 2 to compare within
- * @throws Error for a reward that is not finite, RangeError if `group` does not divide the rewards
+ * @throws Error for a reward that is not finite, RangeError if there are none or `group` does not divide them
  */
 export function exampleAdvantages(rewards: Float32Array, group: number, options: AdvantageOptions): Advantages {
+  if (rewards.length === 0) throw new RangeError('there are no rewards to compare');
   if (!(Number.isInteger(group) && group >= 2 && rewards.length % group === 0))
     throw new RangeError(`group must be at least 2 and divide the ${rewards.length} rewards (got ${group})`);
   requireFinite(rewards);
   const centred = new Float32Array(rewards.length);
   let degenerate = 0;
-  const mean = rewards.reduce((a, b) => a + b, 0) / rewards.length;
-  const spread = rootMeanSquare(rewards.map((r) => r - mean));
   for (let from = 0; from < rewards.length; from += group) {
     const own = rewards.subarray(from, from + group);
     const groupMean = own.reduce((a, b) => a + b, 0) / group;
-    if (Math.max(...own) - Math.min(...own) <= EQUAL * spread) degenerate++;
+    if (areEqual(own)) degenerate++;
     else {
       const deviations = own.map((r) => r - groupMean);
       const unit = options.scale === 'group' ? rootMeanSquare(deviations) : 1;
@@ -107,6 +112,7 @@ export function tokenAdvantages(
   discount: number,
   { scale, clip }: AdvantageOptions,
 ): Float32Array {
+  if (mask.length === 0) throw new RangeError('there are no tokens to compare');
   requireFinite(tokenRewards);
   const toGo = rewardsToGo(tokenRewards, mask.length / length, length, discount);
   const values = new Float32Array(mask.length);
@@ -134,6 +140,7 @@ function rewardsToGo(tokenRewards: Float32Array, size: number, length: number, d
 /** The values of one position's cells, centred and in units of what is the position's own. */
 function withinPosition(values: Float32Array, cells: Int32Array, scale: AdvantageScale): Float32Array {
   const own = Float32Array.from(cells, (cell) => values[cell]);
+  if (areEqual(own)) return own.fill(0);
   const centre = scale === 'robust' ? median(own) : own.reduce((a, b) => a + b, 0) / own.length;
   const centred = own.map((x) => x - centre);
   const unit = scale === 'robust' ? robustScale(centred) : scale === 'group' ? rootMeanSquare(centred) : 1;

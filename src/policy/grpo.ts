@@ -15,7 +15,7 @@ import { atResponses, policyBatch, type Rollouts } from './rollouts';
 export interface GrpoOptions {
   /** Passes over the rollouts. */
   readonly epochs: number;
-  /** Rollouts per optimizer step. */
+  /** Rollouts per optimizer step at most; where it does not divide them, the minibatches are as even as can be. */
   readonly minibatch: number;
   /** ε of the clipped ratio. */
   readonly clip: number;
@@ -62,10 +62,12 @@ function clipByGlobalNorm(gradient: Params, limit: number): { clipped: Params; n
   return { clipped, norm };
 }
 
-/** Rollout indices of every minibatch of one epoch, in random order. */
+/** Rollout indices of every minibatch of one epoch, in random order; of nearly equal sizes, since every minibatch moves as far as any other. */
 function* minibatches(size: number, minibatch: number, random: RandomStream): Generator<Int32Array> {
   const order = random.permutation(size);
-  for (let from = 0; from < size; from += minibatch) yield order.subarray(from, from + minibatch);
+  const count = Math.ceil(size / minibatch);
+  const start = (i: number) => Math.floor((size * i) / count);
+  for (let i = 0; i < count; i++) yield order.subarray(start(i), start(i + 1));
 }
 
 async function referenceLogProbs(

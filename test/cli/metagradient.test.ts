@@ -65,8 +65,12 @@ describe('a mistake is told with its place', () => {
 
   test.each<[string, object, RegExp]>([
     ['a batch that is one example', { batches: [[1, 2], [[3, 4]]] }, /\[1\]\.batches\[0\]\[0\]: .*array.* \(got 1\)$/],
-    ['an unknown optimizer', { optimizer: { type: 'lion' } }, /\[1\]\.optimizer\.type: .*"sgd" or "adamw" \(got "lion"\)$/],
-    ['no optimizer', { optimizer: undefined }, /\[1\]\.optimizer: .*"adamw" \(got nothing\)$/],
+    [
+      'an unknown optimizer',
+      { optimizer: { type: 'rmsprop' } },
+      /\[1\]\.optimizer\.type: .*"sgd", "adamw" or "lion" \(got "rmsprop"\)$/,
+    ],
+    ['no optimizer', { optimizer: undefined }, /\[1\]\.optimizer: .*"lion" \(got nothing\)$/],
     ['an unknown key', { optimizer: { type: 'sgd', learning_rate: 1, lr: 1 } }, /\[1\]\.optimizer: .*"lr"/],
     ['an unknown target', { target: { type: 'loss' } }, /\[1\]\.target\.type: .*"l2_norm".* \(got "loss"\)$/],
     ['an empty batch', { batches: [[[1, 2]], []] }, /\[1\]\.batches\[1\]: .* \(got \[\]\)$/],

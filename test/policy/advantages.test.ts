@@ -72,6 +72,29 @@ describe('example advantages', () => {
     expect(advantages(new Float32Array(8).fill(1e-5), scale)).toEqual({ values: new Float32Array(8), degenerateGroups: 1 });
   });
 
+  it.each(['batch', 'robust', 'group', 'none'] as const)(
+    '%s: an outlier of 1e7 leaves the other groups their signal',
+    (scale) => {
+      const { values, degenerateGroups } = advantages(Float32Array.from(rewards).fill(1e7, 0, 1), scale);
+      expect(degenerateGroups).toBe(0);
+      for (let i = GROUP; i < rewards.length; i++) expect(Math.sign(values[i])).toBe(Math.sign(centred[i]));
+    },
+  );
+
+  it('of one group that differs by rounding alone are 0', () => {
+    for (const size of [1e-7, 3, 1e5]) {
+      const close = Float32Array.of(size, size, size, size * (1 + 2 ** -23));
+      expect(new Set(close).size).toBe(2);
+      expect(advantages(close, 'group')).toEqual({ values: new Float32Array(4), degenerateGroups: 1 });
+    }
+  });
+
+  it('of nothing are an error', () => {
+    expect(() => advantages(new Float32Array(0), 'batch')).toThrow('no rewards');
+    const none = new Float32Array(0);
+    expect(() => tokenAdvantages(none, none, 3, 1, { scale: 'batch', clip: 1 })).toThrow('no tokens');
+  });
+
   it('are cut off at ± clip', () => {
     const free = advantages(rewards, 'batch').values;
     const cut = advantages(rewards, 'batch', 0.5).values;
