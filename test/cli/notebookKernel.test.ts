@@ -3,6 +3,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startKernel, type Kernel } from '../../src/cli/notebook/kernel';
+import { EXPERIMENTS } from '../../src/experiments/experiments';
 import { build, ROOT, workFolder } from './dpg';
 
 let folder: string;
@@ -139,20 +140,16 @@ async function* slow(name: string) { for (let i = 0; i < 2; i++) { log.push(name
     expect(await hover('dpg.metagradient')).toMatch(
       /function metagradient\(options: MetagradientOptions\): Promise<Metagradient>/,
     );
-    expect(await hover('dpg.sixtySeven')).toContain('The paper\'s "67": 42 weights of the LM head.');
+    expect(await hover('dpg.sixtySeven')).toContain('The paper\'s "67".');
     expect(await hover('dpg.follow')).toContain('to the end, for a cell of its own');
-    expect(await hover('await dpg.sixtySeven({ epsRoot: 1e-3 })', 'epsRoot')).toMatch(
-      /epsRoot.*: number[^]*added inside the root[^]*Paper: 1e-9/,
+    expect(await hover('await dpg.sixtySeven({ innerEpsRoot: 1e-3 })', 'innerEpsRoot')).toMatch(
+      /innerEpsRoot.*: number[^]*added inside the root[^]*Paper: 1e-9/,
     );
     const complete = async (code: string) =>
       (await kernel.request('complete_request', { code, cursor_pos: code.length })).matches;
     expect(await complete('dpg.metag')).toEqual(['metagradient', 'metagradientReward']);
-    expect(await complete('dpg.sixtySeven({ inner')).toEqual([
-      'innerLearningRate',
-      'innerOptimizer',
-      'innerSteps',
-      'initialInnerLearningRate',
-    ]);
+    const inner = Object.keys(EXPERIMENTS['sixty-seven'].keys).filter((key) => key.startsWith('inner'));
+    expect((await complete('dpg.sixtySeven({ inner')).toSorted()).toEqual(inner.toSorted());
   });
 });
 
