@@ -6,6 +6,8 @@ const WINDOW = 20;
 const FEWEST = 5;
 /** So many times the usual. */
 const FAR = { kl: 5, grad_norm: 100 } as const;
+/** Steps in a row that have to be far: a single one comes in runs that go well, and is cut off by `maxGradientNorm`. */
+const PATIENCE = 3;
 /** Nats per token below which a KL is no cause for alarm, however small it was. */
 const KL_FLOOR = 0.5;
 
@@ -16,15 +18,15 @@ const ADVICE = {
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** A function of the rows of a run, in order: a sentence at the step at which a number begins to be far above its usual size. */
+/** A function of the rows of a run, in order: a sentence at the step at which a number stays far above its usual size. */
 export function divergenceWatch(): (row: MetricsRow) => string | undefined {
   const seen: MetricsRow[] = [];
-  const far = { kl: false, grad_norm: false };
+  const far = { kl: 0, grad_norm: 0 }; // steps in a row
   const check = (row: MetricsRow, key: keyof typeof FAR): string | undefined => {
     const usual = median(seen.map((each) => each[key]));
-    const [was, is] = [far[key], row[key] > FAR[key] * usual && (key !== 'kl' || row.kl > KL_FLOOR)];
-    far[key] = is;
-    if (!is || was) return undefined;
+    const is = row[key] > FAR[key] * usual && (key !== 'kl' || row.kl > KL_FLOOR);
+    far[key] = is ? far[key] + 1 : 0;
+    if (far[key] !== PATIENCE) return undefined;
     const size = `${key} ${row[key].toPrecision(3)} is ${Math.round(row[key] / usual)} times its median of the last ${seen.length} steps`;
     return `step ${row.step}: ${size}; ${ADVICE[key]}`;
   };
