@@ -12,7 +12,9 @@ function watch(kls: readonly number[], norms: readonly number[] = kls.map(() => 
 test('a KL that stays up is told once, at its third step, and again when it has been back', () => {
   const said = watch([0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.9, 0.9, 0.9, 0.1, 0.9, 0.9, 0.9]);
   expect(Object.keys(said)).toEqual(['11', '16']);
-  expect(said[11]).toMatch(/^step 11: kl 0\.900 is 9 times its median of the last 10 steps; .*lower learningRate or raise klCoef$/);
+  expect(said[11]).toMatch(
+    /^step 11: kl 0\.900 is 9 times its median of the last 10 steps; .*lower learningRate or raise klCoef$/,
+  );
 });
 
 test('a gradient norm of a hundred times is told, of fifty not', () => {
