@@ -149,7 +149,7 @@ async function* slow(name: string) { for (let i = 0; i < 2; i++) { log.push(name
       (await kernel.request('complete_request', { code, cursor_pos: code.length })).matches;
     expect(await complete('dpg.metag')).toEqual(['metagradient', 'metagradientReward']);
     const inner = Object.keys(EXPERIMENTS['sixty-seven'].keys).filter((key) => key.startsWith('inner'));
-    expect((await complete('dpg.sixtySeven({ inner')).toSorted()).toEqual(inner.toSorted());
+    expect(((await complete('dpg.sixtySeven({ inner')) as string[]).toSorted()).toEqual(inner.toSorted());
   });
 });
 
