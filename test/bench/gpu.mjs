@@ -123,7 +123,7 @@ async function operations(name, size, length) {
       disposeParams(after.params, ...Object.values(after.moments));
     },
     'adamw adjoint': () => {
-      const { gradient: bar, before } = optimizer.adjoint({ ...state, step: 1 }, gradient, state);
+      const { gradient: bar, before } = optimizer.adjoint(state, { ...state, step: 1 }, gradient, state);
       first(bar);
       disposeParams(bar, before.params, ...Object.values(before.moments));
     },

@@ -5,5 +5,5 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  test: { include: ['test/webgpu/*.test.ts'], setupFiles: ['test/setup.ts'], testTimeout: 300_000 },
+  test: { include: ['test/webgpu/*.test.ts'], setupFiles: ['test/setup.ts'], testTimeout: 300_000, hookTimeout: 300_000 },
 });
