@@ -30,6 +30,15 @@ export const sharedKeys = {
     paper: '128',
   }),
   temperature: number({ above: 0, max: 10, default: 1, description: 'Sampling temperature', paper: '1' }),
+  supportMinP: number({
+    min: 0,
+    below: 1,
+    default: 0,
+    unit: 'of the likeliest token’s probability',
+    description:
+      'Only tokens that the untrained generator finds at least so likely are written, in training and validation; 0 allows all',
+    paper: '0',
+  }),
 
   innerOptimizer: oneOf(['adamw', 'sgd'], {
     default: 'adamw',

@@ -21,15 +21,16 @@ function multiplied(config: ModelConfig): number {
 }
 
 /**
- * Cost of a step in units of 2 operations per token and parameter (one forward pass): sampling 1; the generator's update 3, and 1 more for
+ * Cost of a step in units of 2 operations per token and parameter (one forward pass): sampling 1, and 1 more where the
+ * untrained generator says what may be written; the generator's update 3, and 1 more for
  * the KL term; the target's fine-tuning 3, once more where segments are recomputed; the metagradient's pass on dual numbers 6, but only its
  * forward half, 2, for the first step. Attention over long texts is left out.
  */
 export function stepCost({ generator, target }: ModelPair, config: Config): Cost {
-  const { prompts, groupSize, promptLength, maxNewTokens, epochs, klCoef, innerSteps, reward } = config;
+  const { prompts, groupSize, promptLength, maxNewTokens, supportMinP, epochs, klCoef, innerSteps, reward } = config;
   const examples = prompts * groupSize;
   const tokens = { generator: examples * (promptLength + maxNewTokens), target: examples * (maxNewTokens - 1) };
-  const ofGenerator = 1 + epochs * (3 + (klCoef > 0 ? 1 : 0));
+  const ofGenerator = 1 + (supportMinP > 0 ? 1 : 0) + epochs * (3 + (klCoef > 0 ? 1 : 0));
   const backwards = (6 * (innerSteps - 1) + 2) / innerSteps;
   const ofTarget = 3 + (reward === 'metagradient' ? (innerSteps > 1 ? 3 : 0) + backwards : 0);
   const flop = 2 * (tokens.generator * multiplied(generator) * ofGenerator + tokens.target * multiplied(target) * ofTarget);

@@ -7,6 +7,7 @@ import { disposeParams, mapParams } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import { chatIds, isChat } from '../text/chatTemplate';
 import type { Actor } from './experiment';
+import { writableTokens } from './supportRule';
 
 /** Options of {@link generate}. */
 export interface GenerateOptions {
@@ -21,15 +22,18 @@ export interface GenerateOptions {
  * @throws RangeError for a character that the model cannot read, an empty text, or more tokens than it has positions
  */
 export async function generate(
-  { model, params, tokenizer }: Actor,
+  actor: Actor,
   text: string,
   { temperature = 1, maxNewTokens = 64, seed = 0 }: GenerateOptions = {},
 ): Promise<string> {
+  const { model, params, tokenizer } = actor;
   const prompt = isChat(tokenizer) ? chatIds(tokenizer, text) : [...tokenizer.startIds, ...tokenizer.encode(text)];
   if (prompt.length === 0) throw new RangeError('the text is empty: this model needs at least one token to go on from');
   const random = randomStream(seed, 'generate');
   const { eosIds: endTokens } = tokenizer;
-  const rollouts = await rollout({ model, params, prompts: [prompt], group: 1, maxNewTokens, temperature, endTokens, random });
+  const rule = { writable: writableTokens(actor) };
+  const options = { group: 1, maxNewTokens, temperature, endTokens, rule, random };
+  const rollouts = await rollout({ model, params, prompts: [prompt], ...options });
   return tokenizer.decode(responsesOf(rollouts)[0]);
 }
 

@@ -98,11 +98,13 @@ export function estimateMemory({ generator, target }: ModelPair, config: Config,
       tape('target', target, 'hessianVectorProduct'),
     GENERATOR_IN_UPDATE * tree.generator + tree.target + tape('generator', generator, 'gradient'),
   );
+  const references = config.supportMinP > 0 ? 1 : 0; // the untrained generator, beside the one that samples
   const heaps = {
-    generator: fused.generator ? 2 * tree.generator + workerActivations(generator, length.generator) : 0,
+    generator: fused.generator ? (2 + references) * tree.generator + workerActivations(generator, length.generator) : 0,
     target: fused.target ? 3 * tree.target + workerActivations(target, length.target) : 0,
   };
-  const shared = (fused.generator ? (1 + workers) * tree.generator : 0) + (fused.target ? (2 + workers) * tree.target : 0);
+  const shared =
+    (fused.generator ? (1 + references + workers) * tree.generator : 0) + (fused.target ? (2 + workers) * tree.target : 0);
   return {
     tensors,
     shared,

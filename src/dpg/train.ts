@@ -17,6 +17,7 @@ import type { Experiment } from './experiment';
 import { rewardOf } from './inner';
 import { reading, writtenExamples } from './reading';
 import { linear } from './schedule';
+import { supportRule } from './supportRule';
 
 /** What one GRPO step logs; keys are TRL's where TRL has the quantity. */
 export interface MetricsRow {
@@ -112,7 +113,8 @@ function meanAndDeviation(values: Float32Array): [number, number] {
 }
 
 /** Responses to new training prompts. */
-function sampleRollouts({ config, generator, prompts }: Experiment, params: Params, streams: Streams): Promise<Rollouts> {
+function sampleRollouts(experiment: Experiment, params: Params, streams: Streams): Promise<Rollouts> {
+  const { config, generator, prompts } = experiment;
   const { maxNewTokens, temperature, groupSize: group } = config;
   return rollout({
     model: generator.model,
@@ -122,6 +124,7 @@ function sampleRollouts({ config, generator, prompts }: Experiment, params: Para
     maxNewTokens,
     temperature,
     endTokens: generator.tokenizer.eosIds,
+    rule: supportRule(experiment),
     random: streams.sampling,
   });
 }

@@ -9,6 +9,7 @@ import { continuationExamples } from '../text/prompts';
 import type { Experiment, Observation, WrittenExample } from './experiment';
 import { innerTraining } from './inner';
 import { reading, writtenExamples } from './reading';
+import { supportRule } from './supportRule';
 
 /** Result of {@link validate}. */
 export interface Validation extends Observation {
@@ -67,6 +68,7 @@ export async function validate(
     maxNewTokens,
     temperature,
     endTokens: tokenizer.eosIds,
+    rule: supportRule(experiment),
     random,
   });
   const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);

@@ -1,6 +1,7 @@
 /**
  * Token batches: padding ragged examples, cutting batches into pieces.
  */
+import { supportBetween } from './tokenSupport';
 import type { TokenBatch } from './types';
 
 /** Inputs, labels and mask of a batch, split out of its [size, length + 1] ids. */
@@ -24,7 +25,7 @@ export const examplesAtOnce = (length: number, vocab: number): number =>
 
 /** The batch cut into pieces of at most `limit` examples; `from` is the first example of a piece. */
 export function* microbatches(batch: TokenBatch, limit: number): Generator<{ piece: TokenBatch; from: number }> {
-  const { ids, mask, size, length } = batch;
+  const { ids, mask, size, length, support } = batch;
   for (let from = 0; from < size; from += limit) {
     const to = Math.min(size, from + limit);
     const piece = {
@@ -32,6 +33,7 @@ export function* microbatches(batch: TokenBatch, limit: number): Generator<{ pie
       mask: mask.subarray(from * length, to * length),
       size: to - from,
       length,
+      support: support && supportBetween(support, from * length, to * length),
     };
     yield { piece, from };
   }

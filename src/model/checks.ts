@@ -2,7 +2,17 @@
  * What every engine refuses before it computes, and what it must not return: one set of checks, so that engines differ in speed alone.
  */
 import { requireFiniteParams, type Params } from '../tensor/params';
-import type { LanguageModel, ModelConfig, ModelShape, PolicyTerms, SampleOptions, Samples, TokenBatch } from './types';
+import { allows, isShared, supportWords, type Support } from './tokenSupport';
+import type {
+  LanguageModel,
+  ModelConfig,
+  ModelShape,
+  PolicyTerms,
+  SampleOptions,
+  Samples,
+  SupportRule,
+  TokenBatch,
+} from './types';
 
 /** Prompts of one length, [size, length]. */
 export interface Prompts {
@@ -24,13 +34,19 @@ function checkTemperature(temperature: number): void {
   if (!(temperature > 0 && temperature < Infinity)) throw new RangeError(`temperature must be positive (got ${temperature})`);
 }
 
-function checkBatch(config: ModelShape, { ids, mask, size, length }: TokenBatch): void {
+function checkSupport({ vocab_size }: ModelShape, { bits, words }: Support, rows: number): void {
+  checkSize('words of the support', words, supportWords(vocab_size));
+  if (!isShared({ bits, words })) checkSize('bits of the support', bits.length, rows * words);
+}
+
+function checkBatch(config: ModelShape, { ids, mask, size, length, support }: TokenBatch): void {
   if (!(size > 0 && length > 0))
     throw new RangeError(`a batch needs at least one example and one position (got ${size} × ${length})`);
   if (length > config.n_positions) throw new RangeError(`length ${length} exceeds the model's ${config.n_positions} positions`);
   checkSize('ids', ids.length, size * (length + 1));
   checkSize('mask', mask.length, size * length);
   checkIds(config, ids);
+  if (support) checkSupport(config, support, size * length);
 }
 
 function checkPolicy({ mask }: TokenBatch, terms: PolicyTerms): void {
@@ -39,6 +55,14 @@ function checkPolicy({ mask }: TokenBatch, terms: PolicyTerms): void {
   for (const name of ['advantages', 'oldLogProbs', 'refLogProbs'] as const)
     if (terms[name]) checkSize(name, terms[name].length, mask.length);
   if (mask.every((m) => m === 0)) throw new RangeError('a policy batch needs at least one token that counts (its mask is all 0)');
+}
+
+function checkRule(config: ModelShape, { writable, minP = 0, reference }: SupportRule): void {
+  if (writable) checkSupport(config, writable, 1);
+  if (writable?.bits.every((word) => word === 0))
+    throw new RangeError('no token may be written: the support allows none; does the tokenizer belong to this model?');
+  if (!(minP >= 0 && minP < 1)) throw new RangeError(`minP must be ≥ 0 and < 1 (got ${minP})`);
+  if (minP > 0 && !reference) throw new RangeError(`minP ${minP} needs the parameters of a reference`);
 }
 
 function checkSampling(config: ModelShape, { size, length, ids }: Prompts, options: SampleOptions): void {
@@ -51,14 +75,18 @@ function checkSampling(config: ModelShape, { size, length, ids }: Prompts, optio
   checkSize('prompt ids', ids.length, size * length);
   checkSize('uniforms', uniforms.length, size * maxNewTokens);
   checkTemperature(temperature);
+  checkRule(config, options);
   checkIds(config, ids);
 }
 
-/** Engines give a token for which there was no distribution the log-probability NaN. */
-function checkDrawn(samples: Samples, params: Params, maxNewTokens: number): void {
-  const at = samples.logProbs.findIndex(Number.isNaN);
+/** Engines give a token for which there was no distribution the log-probability NaN, and draw any where the reference has none. */
+function checkDrawn(samples: Samples, params: Params, { maxNewTokens, reference }: SampleOptions): void {
+  const { ids, logProbs, mask, support } = samples;
+  const isOutside = (id: number, at: number): boolean => mask[at] !== 0 && !!support && !allows(support, at, id);
+  const at = ids.findIndex((id, i) => Number.isNaN(logProbs[i]) || isOutside(id, i)); // no token is likely by logits that are no numbers
   if (at < 0) return;
   requireFiniteParams(params, 'sampling');
+  if (reference) requireFiniteParams(reference, 'sampling');
   const place = `token ${at % maxNewTokens} of response ${Math.floor(at / maxNewTokens)}`;
   throw new Error(
     `sampling: the logits before ${place} are not finite, so none can be drawn; its weights are too large: lower the learning rate`,
@@ -97,7 +125,7 @@ export function checked<Config extends ModelConfig>(model: LanguageModel<Config>
     async sample(params, prompts, options) {
       checkSampling(config, prompts, options);
       const samples = await model.sample(params, prompts, options);
-      checkDrawn(samples, params, options.maxNewTokens);
+      checkDrawn(samples, params, options);
       return samples;
     },
   };

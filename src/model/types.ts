@@ -6,13 +6,14 @@
  */
 import type { Params } from '../tensor/params';
 import type { ModelConfig } from './families';
+import type { Support } from './tokenSupport';
 
 export type { ModelShape } from './families/family';
 export type { Gpt2Config } from './families/gpt2';
 export type { LlamaConfig } from './families/llama';
 export type { Qwen2Config } from './families/qwen2';
 export type { Qwen3Config } from './families/qwen3';
-export type { ModelConfig };
+export type { ModelConfig, Support };
 
 /** Examples padded to one length: position t of row i predicts `ids[i, t + 1]`. */
 export interface TokenBatch {
@@ -24,6 +25,8 @@ export interface TokenBatch {
   readonly size: number;
   /** Predicted positions S per example; the denominator of the per-example loss. */
   readonly length: number;
+  /** Tokens that may stand at every predicted position, [size · length] rows or one for all; by default all tokens. */
+  readonly support?: Support;
 }
 
 /** Result of {@link LanguageModel.gradient}. */
@@ -70,8 +73,18 @@ export interface PolicyGradient {
   readonly clipFraction: number;
 }
 
+/** Which tokens may be written. */
+export interface SupportRule {
+  /** One row for all positions; by default all tokens. */
+  readonly writable?: Support;
+  /** And of these only tokens whose probability under `reference`, at temperature 1, is at least this share of its likeliest one's; in (0, 1), 0 for none. */
+  readonly minP?: number;
+  /** The parameters that `minP` is about. */
+  readonly reference?: Params;
+}
+
 /** How {@link LanguageModel.sample} draws. */
-export interface SampleOptions {
+export interface SampleOptions extends SupportRule {
   readonly maxNewTokens: number;
   /** Softmax temperature > 0. */
   readonly temperature: number;
@@ -89,6 +102,8 @@ export interface Samples {
   readonly logProbs: Float32Array;
   /** 1 for tokens of the response (the end token included), 0 after it, [size, maxNewTokens]. */
   readonly mask: Float32Array;
+  /** The tokens that might have been drawn, [size · maxNewTokens] rows, no token where the mask is 0; undefined without `minP`. */
+  readonly support?: Support;
 }
 
 /** A causal language model with exact first and second derivatives. `params` is never changed and stays the caller's. */

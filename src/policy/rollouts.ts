@@ -1,7 +1,8 @@
 /**
  * Rollouts: the generator's responses, in groups of one prompt each.
  */
-import type { LanguageModel, TokenBatch } from '../model/types';
+import { isShared } from '../model/tokenSupport';
+import type { LanguageModel, Support, SupportRule, TokenBatch } from '../model/types';
 import type { Params } from '../tensor/params';
 import type { RandomStream } from '../tensor/random';
 
@@ -20,6 +21,8 @@ export interface Rollouts {
   readonly mask: Float32Array;
   /** log π of every response token when it was drawn, [size, maxNewTokens]. */
   readonly logProbs: Float32Array;
+  /** The tokens that might have been drawn, a row for every response token or one for all; all tokens where there is none. */
+  readonly support?: Support;
 }
 
 /** Arguments of {@link rollout}. */
@@ -34,6 +37,8 @@ export interface RolloutOptions {
   readonly temperature: number;
   /** Any of them ends a response. */
   readonly endTokens?: readonly number[];
+  /** The tokens that may be drawn; by default all. */
+  readonly rule?: SupportRule;
   readonly random: RandomStream;
 }
 
@@ -59,11 +64,11 @@ function repeatPrompts({ prompts, group, maxNewTokens, model }: RolloutOptions):
 
 /** Samples `group` responses to every prompt. */
 export async function rollout(options: RolloutOptions): Promise<Rollouts> {
-  const { model, params, prompts, group, maxNewTokens, temperature, endTokens, random } = options;
+  const { model, params, prompts, group, maxNewTokens, temperature, endTokens, rule, random } = options;
   const repeated = repeatPrompts(options);
   const uniforms = random.uniforms(repeated.size * maxNewTokens);
-  const samples = await model.sample(params, repeated, { maxNewTokens, temperature, uniforms, endTokens });
-  return { prompts, group, size: repeated.size, maxNewTokens, ...samples };
+  const samples = await model.sample(params, repeated, { ...rule, maxNewTokens, temperature, uniforms, endTokens });
+  return { prompts, group, size: repeated.size, maxNewTokens, ...samples, support: samples.support ?? rule?.writable };
 }
 
 /** The tokens of every response, the end of text included. */
@@ -77,7 +82,7 @@ export function responsesOf({ size, maxNewTokens, ids, mask }: Rollouts): number
 
 /** Prompts and responses of some rollouts as one batch whose mask selects the response tokens; see {@link atResponses}. */
 export function policyBatch(rollouts: Rollouts, indices: ArrayLike<number>): TokenBatch {
-  const { prompts, group, maxNewTokens } = rollouts;
+  const { prompts, group, maxNewTokens, support } = rollouts;
   const promptLength = prompts[0].length;
   const width = promptLength + maxNewTokens;
   const batch = { ids: new Int32Array(indices.length * width), size: indices.length, length: width - 1 };
@@ -88,15 +93,38 @@ export function policyBatch(rollouts: Rollouts, indices: ArrayLike<number>): Tok
       row * width + promptLength,
     );
   }
-  return { ...batch, mask: atResponses(rollouts, rollouts.mask, indices) };
+  return {
+    ...batch,
+    mask: atResponses(rollouts, rollouts.mask, indices),
+    support: support && supportAtResponses(rollouts, support, indices),
+  };
 }
 
 /** Values per response token [size, maxNewTokens] of some rollouts, laid out as their {@link policyBatch}: 0 on the prompts. */
 export function atResponses({ prompts, maxNewTokens }: Rollouts, values: Float32Array, indices: ArrayLike<number>): Float32Array {
-  const offset = prompts[0].length - 1; // the last prompt position predicts the first response token
-  const length = offset + maxNewTokens;
+  const length = prompts[0].length - 1 + maxNewTokens;
   const cells = new Float32Array(indices.length * length);
-  for (let row = 0; row < indices.length; row++)
-    cells.set(values.subarray(indices[row] * maxNewTokens, (indices[row] + 1) * maxNewTokens), row * length + offset);
+  layOut(values, cells, indices, maxNewTokens, length);
   return cells;
+}
+
+/** The same of a support, which allows nothing on the prompts; where it is one for all, it stays that. */
+function supportAtResponses({ prompts, maxNewTokens }: Rollouts, support: Support, indices: ArrayLike<number>): Support {
+  if (isShared(support)) return support;
+  const length = (prompts[0].length - 1 + maxNewTokens) * support.words;
+  const bits = new Int32Array(indices.length * length);
+  layOut(support.bits, bits, indices, maxNewTokens * support.words, length);
+  return { ...support, bits };
+}
+
+/** Copies rows of `width` numbers to the ends of rows of `length`: the last prompt position predicts the first response token. */
+function layOut<A extends Float32Array | Int32Array>(
+  from: A,
+  to: A,
+  indices: ArrayLike<number>,
+  width: number,
+  length: number,
+): void {
+  for (let row = 0; row < indices.length; row++)
+    to.set(from.subarray(indices[row] * width, (indices[row] + 1) * width), (row + 1) * length - width);
 }

@@ -23,10 +23,8 @@ export interface Tokenizer {
    * @throws RangeError naming an id outside the vocabulary
    */
   readonly decode: (ids: ArrayLike<number>) => string;
-  /** Whether an id stands for a token: vocabularies may have holes. */
+  /** Whether an id stands for a token: vocabularies may have holes, and models are padded beyond their tokenizer. A generator writes no others. */
   readonly isToken: (id: number) => boolean;
-  /** Ids below it all stand for tokens, and a generator writes no others: models are padded beyond their tokenizer. */
-  readonly writableIds: number;
   /** Control tokens as they are spelled, e.g. `<|im_end|>`. */
   readonly controlTokens: readonly string[];
   /** What the model expects in front of every text: `<s>` for most Llamas, nothing for GPT-2. */
@@ -162,7 +160,6 @@ export function tokenizerOf(files: TokenizerFiles, controlIds: ControlIds = {}):
       return list.length === 0 ? '' : inner.decode(list, EXACTLY);
     },
     isToken,
-    writableIds: firstHole(isToken),
     controlTokens,
     startIds: startOf(inner, config, { isControl, bosId }),
     idOf: (token) => inner.token_to_id(token),
@@ -207,12 +204,6 @@ const withAddedTokens = (json: TokenizerJson) => ({
   ...json,
   added_tokens: (json.added_tokens ?? []) as readonly { readonly content: string; readonly special?: boolean }[],
 });
-
-function firstHole(isToken: (id: number) => boolean): number {
-  let id = 0;
-  while (isToken(id)) id++;
-  return id;
-}
 
 /** In front of what no text holds, half of a pair: the library drops characters without a token, and here they are an error. */
 const NO_TEXT = '\u{D800}';

@@ -4,6 +4,7 @@ import type { LanguageModel } from '../../src/model/types';
 import { atResponses, policyBatch, responsesOf, rollout, type RolloutOptions, type Rollouts } from '../../src/policy/rollouts';
 import { disposeParams, type Params } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';
+import { packed } from '../support/allowedTokens';
 import { useBackend } from '../support/backend';
 import { END, TINY, tinyParams, tinyPrompts } from '../support/tinyExperiment';
 
@@ -48,6 +49,19 @@ describe('rollouts', () => {
     const taught = await model.logProbs(params, policyBatch(rollouts, indices), temperature);
     expect(taught).toBeAllClose(atResponses(rollouts, rollouts.logProbs, indices), { rtol: 1e-5 });
   });
+
+  it.each(['all for all positions', 'what a reference finds likely'])(
+    'carry the support they were drawn from: %s',
+    async (kind) => {
+      const writable = packed([[0, 1, 4, 6, 9, END]], 11);
+      const rule = { writable, ...(kind.startsWith('what') && { minP: 0.3, reference: tinyParams(2) }) };
+      const own = await rollout(options({ rule }));
+      const indices = Int32Array.from({ length: 40 }, (_, i) => (i * 7) % 40);
+      const taught = await model.logProbs(params, policyBatch(own, indices), temperature);
+      expect(taught).toBeAllClose(atResponses(own, own.logProbs, indices), { rtol: 1e-5 });
+      expect(own.logProbs.some((lp, at) => own.mask[at] === 1 && lp === 0)).toBe(kind.startsWith('what')); // one token was left
+    },
+  );
 
   it('become batches of prompt and response whose cells predict the response tokens', () => {
     const batch = policyBatch(rollouts, [9, 0]);

@@ -149,13 +149,14 @@ describe('loadTokenizer', () => {
     expect(start({ add_bos_token: false })).toEqual([]);
     const silent = { ...files['tokenizer.json'], post_processor: null };
     expect([start({}, silent), start({ add_bos_token: true }, silent)]).toEqual([[], [296]]);
-    expect([tokenizer.startIds, tokenizer.writableIds]).toEqual([[], tokenizer.vocabSize]);
+    expect(tokenizer.startIds).toEqual([]);
   });
 
-  test('ids from the first hole of the vocabulary on are none to write', () => {
+  test('ids in a hole of the vocabulary and beyond it are no tokens', () => {
     const vocab = { a: 0, b: 1, '<unk>': 2 };
     const holed = model({ model: { type: 'BPE', vocab, merges: [] }, added_tokens: [{ ...end, id: 5 }] });
-    expect([holed.writableIds, holed.vocabSize]).toEqual([3, 6]);
+    expect(holed.vocabSize).toBe(6);
+    expect([0, 1, 2, 3, 4, 5, 6].map(holed.isToken)).toEqual([true, true, true, false, false, true, false]);
   });
 
   test('control tokens: the token’s name first, then the ids of generation_config.json, then those of config.json; nothing outside', () => {

@@ -3,7 +3,9 @@
  * for a bounded number of rows at a time, so a vocabulary of 50,257 costs no more memory than one of 512.
  */
 import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
+import { supportWords } from '../tokenSupport';
 import type { Dual } from './dual';
+import type { SupportRows } from './supportRows';
 
 /** Rows x [rows, width] before an LM head [vocab, width], and room for some rows of logits. */
 export interface LossRows {
@@ -16,6 +18,8 @@ export interface LossRows {
   readonly targets: Pointer;
   /** ∂(loss)/∂(cross-entropy), [rows]. */
   readonly weights: Pointer;
+  /** The tokens that may be predicted; by default all. */
+  readonly support?: SupportRows;
   /** Result: log-probability, or its tangent's negative, of every target, [rows]. */
   readonly values: Pointer;
 }
@@ -36,8 +40,10 @@ export function logitBuffer(a: Arena, rows: number, vocab: number, bytes: number
 /** Pointers and functions of one chunk of rows. */
 interface Chunk {
   readonly rows: number;
-  /** The chunk's part of a [rows] array. */
-  part(p: Pointer): Pointer;
+  /** The chunk's part of a [rows, stride] array. */
+  part(p: Pointer, stride?: number): Pointer;
+  /** {@link LossRows.logits} ← x·headᵀ on the support. */
+  predict(x: Pointer, head: Pointer): void;
   /** logits (+)= x·headᵀ */
   project(x: Pointer, head: Pointer, logits: Pointer, add?: boolean): void;
   /** dx (+)= dlogits·head */
@@ -46,14 +52,21 @@ interface Chunk {
   addOuter(dlogits: Pointer, x: Pointer, dHead: Pointer): void;
 }
 
-function* chunks({ k, rows: total, width, vocab, logits }: LossRows): Generator<Chunk> {
+function* chunks({ k, rows: total, width, vocab, logits, support }: LossRows): Generator<Chunk> {
   for (let from = 0; from < total; from += logits.limit) {
     const rows = Math.min(logits.limit, total - from);
     const at = 4 * from * width;
+    const part = (p: Pointer, stride = 1) => p && p + 4 * from * stride;
+    const project = (x: Pointer, head: Pointer, to: Pointer, add = false) =>
+      k.gemm(rows, vocab, width, x + at, width, 1, head, 1, width, to, vocab, 0, add);
     yield {
       rows,
-      part: (p) => p && p + 4 * from,
-      project: (x, head, to, add = false) => k.gemm(rows, vocab, width, x + at, width, 1, head, 1, width, to, vocab, 0, add),
+      part,
+      project,
+      predict(x, head) {
+        project(x, head, logits.at);
+        if (support) k.applySupport(rows, vocab, logits.at, part(support.bits, support.stride), support.stride);
+      },
       pullBack: (dl, head, dx, add = false) => k.gemm(rows, width, vocab, dl, vocab, 1, head, width, 1, dx + at, width, 0, add),
       addOuter: (dl, x, dHead) => k.gemm(vocab, width, rows, dl, 1, vocab, x + at, width, 1, dHead, width, 0, true),
     };
@@ -63,7 +76,7 @@ function* chunks({ k, rows: total, width, vocab, logits }: LossRows): Generator<
 /** values = log softmax(scale · logits)[target]. */
 export function crossEntropyForward(s: LossRows, head: Pointer, x: Pointer, scale: number): void {
   for (const c of chunks(s)) {
-    c.project(x, head, s.logits.at);
+    c.predict(x, head);
     s.k.crossEntropyForward(c.rows, s.vocab, s.logits.at, c.part(s.targets), scale, c.part(s.values));
   }
 }
@@ -72,7 +85,7 @@ export function crossEntropyForward(s: LossRows, head: Pointer, x: Pointer, scal
 export function crossEntropyBackward(s: LossRows, head: Pointer, dHead: Pointer, x: Pointer, dx: Pointer): void {
   const { at } = s.logits;
   for (const c of chunks(s)) {
-    c.project(x, head, at);
+    c.predict(x, head);
     s.k.crossEntropyBackward(c.rows, s.vocab, at, c.part(s.targets), c.part(s.weights), c.part(s.values));
     c.addOuter(at, x, dHead);
     c.pullBack(at, head, dx);
@@ -83,7 +96,7 @@ export function crossEntropyBackward(s: LossRows, head: Pointer, dHead: Pointer,
 export function crossEntropyTangent(s: LossRows, head: Dual<Pointer>, x: Dual<Pointer>): void {
   const { at, dot } = s.logits;
   for (const c of chunks(s)) {
-    projectTangent(c, s.logits, head, x);
+    predictTangent(c, s.logits, head, x);
     s.k.crossEntropyTangent(c.rows, s.vocab, at, dot, c.part(s.targets), c.part(s.values));
   }
 }
@@ -98,7 +111,7 @@ export function crossEntropyTangentBackward(
 ): void {
   const { at, dot } = s.logits;
   for (const c of chunks(s)) {
-    projectTangent(c, s.logits, head, x);
+    predictTangent(c, s.logits, head, x);
     s.k.crossEntropyTangentBackward(c.rows, s.vocab, at, dot, c.part(s.targets), c.part(s.weights), c.part(s.values));
     c.addOuter(dot, x.value, dHeadDot);
     c.addOuter(at, x.dot, dHeadDot);
@@ -108,8 +121,8 @@ export function crossEntropyTangentBackward(
   }
 }
 
-function projectTangent(c: Chunk, { at, dot }: LogitBuffer, head: Dual<Pointer>, x: Dual<Pointer>): void {
-  c.project(x.value, head.value, at);
+function predictTangent(c: Chunk, { dot }: LogitBuffer, head: Dual<Pointer>, x: Dual<Pointer>): void {
+  c.predict(x.value, head.value);
   c.project(x.value, head.dot, dot);
   if (x.dot) c.project(x.dot, head.value, dot, true);
 }
@@ -150,7 +163,7 @@ export function policyBackward(
 ): void {
   const { at } = s.logits;
   for (const c of chunks(s)) {
-    c.project(x, head, at);
+    c.predict(x, head);
     const inputs = [
       c.part(r.advantages),
       c.part(r.oldLogProbs),
@@ -172,7 +185,15 @@ export function policyBackward(
  */
 export function drawTokens(s: LossRows, head: Pointer, x: Pointer, temperature: number, uniforms: Pointer): void {
   for (const c of chunks(s)) {
-    c.project(x, head, s.logits.at);
+    c.predict(x, head);
     s.k.sampleTokens(c.rows, s.vocab, s.logits.at, 1 / temperature, c.part(uniforms), c.part(s.targets), c.part(s.values));
+  }
+}
+
+/** bits[row] ← the tokens of the support whose probability is at least `minP` times the likeliest one's. */
+export function likelyTokens(s: LossRows, head: Pointer, x: Pointer, minP: number, bits: Pointer): void {
+  for (const c of chunks(s)) {
+    c.predict(x, head);
+    s.k.minPSupport(c.rows, s.vocab, s.logits.at, Math.log(minP), c.part(bits, supportWords(s.vocab)));
   }
 }

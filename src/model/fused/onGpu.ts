@@ -118,7 +118,8 @@ export function gpuModel<C extends ModelConfig>(config: C, portions?: Partial<Po
       return { gradient: result, logProbs: values.logProbs, ...policyMeans(batch, [values]) };
     },
     async sample(parameters, prompts, options) {
-      return perform({ parameters }, () => sample(w, prompts, options));
+      const { reference, minP } = options;
+      return perform({ parameters, ...(minP && reference && { reference }) }, () => sample(w, prompts, options));
     },
     dispose: () => undefined, // the device is shared
   });

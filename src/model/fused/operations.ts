@@ -1,7 +1,16 @@
 /** The operations of a language model, shared out over a team: cut the batch, run the shares, put the results together. */
 import type { Params } from '../../tensor/params';
 import type { Prompts } from '../checks';
-import type { LossGradient, LossTangent, PolicyGradient, PolicyTerms, SampleOptions, Samples, TokenBatch } from '../types';
+import type {
+  LossGradient,
+  LossTangent,
+  PolicyGradient,
+  PolicyTerms,
+  SampleOptions,
+  Samples,
+  Support,
+  TokenBatch,
+} from '../types';
 import type { Layers } from '../families/layers';
 import { parameterLayout } from './layout';
 import type { PolicyValues } from './model';
@@ -113,12 +122,25 @@ export async function policyGradient(e: Engine, params: Params, batch: TokenBatc
   return { gradient: await e.shared.sum(parts.length), logProbs: logProbabilities, ...policyMeans(batch, values) };
 }
 
+/** The supports of all shares, where there are any. */
+function joinedSupport(parts: readonly Samples[]): Support | undefined {
+  const supports = parts.flatMap(({ support }) => support ?? []);
+  if (supports.length === 0) return undefined;
+  const bits = supports.map((each) => each.bits);
+  const length = bits.reduce((sum, each) => sum + each.length, 0);
+  return { bits: joined(bits, new Int32Array(length)), words: supports[0].words };
+}
+
 export async function sample(e: Engine, params: Params, prompts: Prompts, options: SampleOptions): Promise<Samples> {
-  const common = { params: e.shared.parameters(params) };
+  const { reference, ...how } = options;
+  const common = {
+    params: e.shared.parameters(params),
+    reference: options.minP && reference ? e.shared.parameters(reference, 'reference') : undefined,
+  };
   const tasks = shares(e, prompts.size).map(([from, to]) => ({
     ...common,
     prompts: { ids: rowsOf(prompts.ids, prompts.length, from, to), size: to - from, length: prompts.length },
-    options: { ...options, uniforms: rowsOf(options.uniforms, options.maxNewTokens, from, to) },
+    options: { ...how, uniforms: rowsOf(options.uniforms, options.maxNewTokens, from, to) },
   }));
   const parts = await e.team.run('sample', tasks);
   const tokens = prompts.size * options.maxNewTokens;
@@ -131,5 +153,5 @@ export async function sample(e: Engine, params: Params, prompts: Prompts, option
     parts.map((part) => part.ids),
     new Int32Array(tokens),
   );
-  return { ids, logProbs: all('logProbs'), mask: all('mask') };
+  return { ids, logProbs: all('logProbs'), mask: all('mask'), support: joinedSupport(parts) };
 }

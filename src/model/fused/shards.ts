@@ -1,4 +1,5 @@
 /** Contiguous shares of a batch, one per worker. */
+import { supportBetween } from '../tokenSupport';
 import type { TokenBatch } from '../types';
 
 /** `count` nearly equal ranges [from, to) of `size` examples. */
@@ -9,7 +10,7 @@ export const ranges = (size: number, count: number): [from: number, to: number][
 export const rowsOf = <A extends Float32Array | Int32Array>(array: A, width: number, from: number, to: number): A =>
   array.slice(from * width, to * width) as A;
 
-export const batchPart = ({ ids, mask, length }: TokenBatch, from: number, to: number): TokenBatch => ({
+export const batchPart = ({ ids, mask, length, support }: TokenBatch, from: number, to: number): TokenBatch => ({
   ...{ ids: rowsOf(ids, length + 1, from, to), mask: rowsOf(mask, length, from, to) },
-  ...{ size: to - from, length },
+  ...{ size: to - from, length, support: support && supportBetween(support, from * length, to * length) },
 });

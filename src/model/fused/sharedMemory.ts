@@ -9,13 +9,16 @@ import type { SharedParameters } from './tasks';
 
 export interface SharedMemory {
   /** Copies the parameters, unless they are the tensors that were copied last (tensors never change). */
-  readonly parameters: (params: Params) => SharedParameters;
+  readonly parameters: (params: Params, name?: 'parameters' | 'reference') => SharedParameters;
   readonly tangent: (params: Params) => ArrayBufferLike;
   /** Where worker i leaves its share of a gradient. */
   readonly partial: (i: number) => ArrayBufferLike;
   /** The sum of the first `count` partial gradients, in their order, as new tensors. */
   readonly sum: (count: number) => Promise<Params>;
 }
+
+/** No tensors were copied yet. */
+const nothing = (): { tensors: tf.Tensor['dataId'][]; version: number } => ({ tensors: [], version: 0 });
 
 export function sharedMemory(layout: Layout, team: Team): SharedMemory {
   const Memory = typeof SharedArrayBuffer === 'function' ? SharedArrayBuffer : ArrayBuffer; // without threads any memory does
@@ -25,18 +28,18 @@ export function sharedMemory(layout: Layout, team: Team): SharedMemory {
     buffers.set(name, found);
     return found;
   };
-  let current: tf.Tensor['dataId'][] = [];
-  let version = 0;
+  const copied = { parameters: nothing(), reference: nothing() };
   return {
-    parameters(params) {
+    parameters(params, name = 'parameters') {
       const tensors = orderedTensors(layout, params);
-      const values = buffer('parameters');
-      if (!tensors.every(({ dataId }, i) => dataId === current[i])) {
+      const values = buffer(name);
+      const current = copied[name];
+      if (!tensors.every(({ dataId }, i) => dataId === current.tensors[i])) {
         writeTensors(layout, tensors, new Float32Array(values));
-        current = tensors.map(({ dataId }) => dataId);
-        version++;
+        current.tensors = tensors.map(({ dataId }) => dataId);
+        current.version++;
       }
-      return { values, version };
+      return { values, version: current.version };
     },
     tangent(params) {
       const values = buffer('tangent');

@@ -1,7 +1,7 @@
 /** What the main thread asks of a worker: a share of the examples, with parameters and results in shared memory. */
 import type { Prompts } from '../checks';
 import type { Layers } from '../families/layers';
-import type { SampleOptions, Samples, TokenBatch } from '../types';
+import type { Samples, TokenBatch } from '../types';
 import type { PolicyCoefficients } from './crossEntropy';
 import {
   gradient,
@@ -13,7 +13,7 @@ import {
   type PolicyInputs,
   type PolicyValues,
 } from './model';
-import { sample } from './sampling';
+import { sample, type SamplingTask } from './sampling';
 import { workspace, type CpuWorkspace, type WorkspaceOptions } from './workspace';
 
 /** Flat parameters, in memory that threads share, and the number of their version: a worker copies a version once. */
@@ -44,7 +44,10 @@ export interface Work {
     };
     result: PolicyValues;
   };
-  sample: { task: { params: SharedParameters; prompts: Prompts; options: SampleOptions }; result: Samples };
+  sample: {
+    task: { params: SharedParameters; reference?: SharedParameters; prompts: Prompts; options: SamplingTask };
+    result: Samples;
+  };
   /** parts[0][from..to) += parts[1] + parts[2] + …, in this order. */
   reduce: { task: { parts: ArrayBufferLike[]; from: number; to: number }; result: null };
 }
@@ -57,10 +60,10 @@ export type Performer = <K extends Kind>(kind: K, task: Work[K]['task']) => Work
 /** A performer for one model. */
 export function performer(layers: Layers, options?: WorkspaceOptions): Performer {
   const w = workspace(layers, options);
-  let version = 0;
-  const load = (params: SharedParameters): void => {
-    if (params.version !== version) w.region('parameters').values().set(new Float32Array(params.values));
-    version = params.version;
+  const versions = { parameters: 0, reference: 0 };
+  const load = (params: SharedParameters, region: keyof typeof versions = 'parameters'): void => {
+    if (params.version !== versions[region]) w.region(region).values().set(new Float32Array(params.values));
+    versions[region] = params.version;
   };
   const perform: { [K in Kind]: (task: Work[K]['task']) => Work[K]['result'] } = {
     gradient: ({ params, batch, total, out }) => {
@@ -82,8 +85,9 @@ export function performer(layers: Layers, options?: WorkspaceOptions): Performer
       load(params);
       return copyResult(w, out, policyGradient(w, batch, inputs, coefficients));
     },
-    sample: ({ params, prompts, options: how }) => {
+    sample: ({ params, reference, prompts, options: how }) => {
       load(params);
+      if (reference) load(reference, 'reference');
       return sample(w, prompts, how);
     },
     reduce: ({ parts, from, to }) => {

@@ -5,11 +5,12 @@ import { inputsAndLabels, microbatches } from '../batch';
 import type { Layers } from '../families/layers';
 import type { TokenBatch } from '../types';
 import type { ChosenRows } from './blocks';
-import { logitBuffer, type LogitBuffer, type LossRows } from './crossEntropy';
+import { logitBuffer, type LossRows } from './crossEntropy';
 import { headRows, writeHeadRows } from './headNorm';
 import { parameterLayout, parametersAt, type Layout, type ModelParameters } from './layout';
 import type { Microbatch } from './microbatch';
 import { rotaryTables, writeRotaryTables } from './rotary';
+import { supportRows, writeSupport } from './supportRows';
 
 /** How much is computed at a time. */
 export interface Portions {
@@ -53,6 +54,9 @@ export interface FlatRegion extends Region {
   values(): Float32Array;
 }
 
+/** Trees of an operation; `reference` are the parameters that a support is about. */
+export type RegionName = 'parameters' | 'reference' | 'tangent' | 'result';
+
 export interface Workspace {
   readonly layers: Layers;
   readonly layout: Layout;
@@ -60,11 +64,11 @@ export interface Workspace {
   readonly memory: KernelMemory;
   readonly portions: Portions;
   /** The region of that name; made (and kept) at first use, which must not be inside a pass. */
-  region(name: 'parameters' | 'tangent' | 'result'): Region;
+  region(name: RegionName): Region;
 }
 
 export interface CpuWorkspace extends Workspace {
-  region(name: 'parameters' | 'tangent' | 'result'): FlatRegion;
+  region(name: RegionName): FlatRegion;
 }
 
 /** A fresh memory with the kernels on it. */
@@ -173,9 +177,10 @@ export function inMicrobatches<B extends RowBuffers>(
   try {
     const buffers = allocate(arena, limit);
     const logits = logitBuffer(arena, limit * batch.length, w.layers.vocab_size, logitBytes, tangent);
+    const support = batch.support && supportRows(arena, batch.support, limit * batch.length);
     fillLayerRoom(w, buffers.room, limit * batch.length, batch.length);
     for (const { piece, from } of microbatches(batch, limit)) {
-      const loaded = loadMicrobatch(w, piece, from, weight, buffers, logits);
+      const loaded = loadMicrobatch(w, piece, from, weight, buffers, { logits, support });
       if (loaded.chosen.rows === 0) continue;
       body(loaded);
       w.memory.read(buffers.values, loaded.chosen.rows, (values) =>
@@ -194,7 +199,7 @@ function loadMicrobatch<B extends RowBuffers>(
   from: number,
   weight: number,
   buffers: B,
-  logits: LogitBuffer,
+  { logits, support }: Pick<LossRows, 'logits' | 'support'>,
 ): Loaded<B> {
   const { size: examples, length, mask } = piece;
   const { inputs, labels } = inputsAndLabels(piece);
@@ -209,6 +214,7 @@ function loadMicrobatch<B extends RowBuffers>(
     buffers.weights,
     Float32Array.from(index, (row) => weight * mask[row]),
   );
+  if (support && piece.support) writeSupport(w.memory, support, piece.support, index);
   const m = microbatch(w, examples, length, buffers.room);
   const { targets, weights, values } = buffers;
   const { n_embd: width, vocab_size: vocab } = w.layers;
@@ -216,7 +222,7 @@ function loadMicrobatch<B extends RowBuffers>(
     m,
     buffers,
     chosen: { rows: index.length, index: buffers.index },
-    loss: { k: w.k, rows: index.length, width, vocab, logits, targets, weights, values },
+    loss: { k: w.k, rows: index.length, width, vocab, logits, targets, weights, values, support },
     positions: index.map((row) => from * length + row),
   };
 }

@@ -12,6 +12,7 @@ import { examplesAtOnce, inputsAndLabels, microbatches } from '../batch';
 import { checked } from '../checks';
 import { familyOf } from '../families';
 import { lmHead, type KvCache } from '../families/transformer';
+import { onSupport } from './onSupport';
 import { sampleWithCache } from './tapeSampling';
 import type {
   Gpt2Config,
@@ -39,8 +40,10 @@ async function* pieces({ config, microbatch }: Tape, batch: TokenBatch) {
 }
 
 /** Logits at every predicted position, [size·length, vocab]. */
-const logits = ({ config }: Tape, params: Params, batch: TokenBatch): tf.Tensor2D =>
-  lmHead(params, familyOf(config).hidden(params, config, inputsAndLabels(batch).inputs, batch.size));
+function logits({ config }: Tape, params: Params, batch: TokenBatch): tf.Tensor2D {
+  const all = lmHead(params, familyOf(config).hidden(params, config, inputsAndLabels(batch).inputs, batch.size));
+  return batch.support ? onSupport(all, batch.support) : all;
+}
 
 /** One-hot rows of the tokens to predict, [size·length, vocab]. */
 const labels = ({ config }: Tape, batch: TokenBatch): tf.Tensor2D => oneHotRows(inputsAndLabels(batch).labels, config.vocab_size);
@@ -215,7 +218,7 @@ export function tapeModel<Config extends ModelConfig>(
     logProbs: (params, batch, temperature = 1) => logProbs(tape, params, batch, temperature),
     policyGradient: (params, batch, terms) => policyGradient(tape, params, batch, terms),
     sample: (params, { ids, size }, options) =>
-      sampleWithCache((next, cache) => nextLogits(tape, params, next, size, cache), ids, size, options),
+      sampleWithCache((of) => (next, cache) => nextLogits(tape, of, next, size, cache), params, { ids, size }, options),
     dispose: () => undefined,
   });
 }

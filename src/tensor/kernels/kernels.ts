@@ -93,6 +93,8 @@ export interface Kernels {
     ]
   ): void;
   sampleTokens(rows: N, vocab: N, logits: P, scale: N, uniforms: P, ids: P, logProbs: P): void;
+  applySupport(rows: N, vocab: N, logits: P, bits: P, stride: N): void;
+  minPSupport(rows: N, vocab: N, logits: P, logMinP: N, bits: P): void;
 }
 
 /** Hands out memory; {@link Arena.release} gives back everything after a mark. */

@@ -78,7 +78,7 @@ describe('a Llama', () => {
     for (const [name, { data }] of Object.entries(stored)) expect([...data], name).toEqual([...values[name]]);
     expect(tokenizer.encode('ab abc')).toEqual([7, 7, 10]); // the better score first: ▁ + ab, not ab + bc
     expect(tokenizer.decode(tokenizer.encode('aé ab'))).toBe('aé ab'); // é as its two bytes
-    expect([tokenizer.startIds, tokenizer.eosIds, tokenizer.writableIds]).toEqual([[1], [2], 13]);
+    expect([tokenizer.startIds, tokenizer.eosIds, tokenizer.isToken(12), tokenizer.isToken(13)]).toEqual([[1], [2], true, false]);
     expect(() => tokenizer.encode('ax')).toThrow('"x" (U+0078) at position 1');
   });
 

@@ -13,6 +13,7 @@ import { policyLoss } from './policy';
 import type { Recorder } from './recorder';
 import { rotary } from './rotary';
 import { sampling } from './sample';
+import { support } from './support';
 import { swiglu } from './swiglu';
 
 /** All kernels, recorded by `r`. */
@@ -30,4 +31,5 @@ export const gpuKernels = (r: Recorder): Kernels => ({
   ...policyLoss(r),
   ...adamw(r),
   ...sampling(r),
+  ...support(r),
 });

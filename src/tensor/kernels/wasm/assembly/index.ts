@@ -19,3 +19,4 @@ export { crossEntropyBackward, crossEntropyForward, crossEntropyTangent, crossEn
 export { policyBackward } from './policy';
 export { adamwAdjoint, adamwUpdate } from './adamw';
 export { sampleTokens } from './sample';
+export { applySupport, minPSupport } from './support';

@@ -36,7 +36,7 @@ export function sampleTokens(
       const e = shiftedExp(logits + ((<usize>j) << 2), shift, s, vocab - j);
       const after = before + <f64>sum4(e); // the same additions as above, so the last group always passes
       if (after > threshold) {
-        const id = j + lane(e, <f32>(threshold - before));
+        const id = j + lane(e, <f32>max<f64>(threshold - before, LEAST));
         store<i32>(ids + ((<usize>n) << 2), id);
         const chosen = load<f32>(logits + ((<usize>id) << 2)) * scale;
         store<f32>(logProbs + ((<usize>n) << 2), chosen - top - log1(<f32>total));
