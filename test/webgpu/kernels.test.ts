@@ -4,7 +4,7 @@ import { gpuTensors } from '../../src/tensor/gpuTensors';
 import type { Kernels, Pointer } from '../../src/tensor/kernels/kernels';
 import { multiply } from '../../src/tensor/kernels/webgpu/gemm';
 import { gpuKernels } from '../../src/tensor/kernels/webgpu/kernels';
-import { compare, floats, integers, positive, useGpu } from './twins';
+import { compare, floats, integers, positive, random, useGpu } from './twins';
 
 useGpu();
 
@@ -210,6 +210,16 @@ test.each(tokens)('the same tokens are drawn: %i rows over %i', async (rows, voc
   await compare({ logits: floats(rows * vocab, 3), uniforms, ids: new Int32Array(rows), logProbs: rows }, (k, p) =>
     k.sampleTokens(rows, vocab, p.logits, 1.3, p.uniforms, p.ids, p.logProbs),
   );
+});
+
+test.each(tokens)('a support of %i rows over %i tokens, one for each and one for all', async (rows, vocab) => {
+  const words = Math.ceil(vocab / 32);
+  const logits = new Int32Array(floats(rows * vocab, 2).buffer); // as integers they are compared bit by bit
+  const bits = Int32Array.from({ length: rows * words }, () => Math.floor(random.uniform() * 2 ** 32));
+  for (const stride of [words, 0])
+    await compare({ logits, bits }, (k, p) => k.applySupport(rows, vocab, p.logits, p.bits, stride));
+  for (const minP of [0.01, 0.6])
+    await compare({ logits, bits }, (k, p) => k.minPSupport(rows, vocab, p.logits, Math.log(minP), p.bits));
 });
 
 test('adamw and its adjoint', async () => {

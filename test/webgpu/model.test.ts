@@ -9,6 +9,7 @@ import type { LanguageModel, PolicyTerms } from '../../src/model/types';
 import { gpuTensors } from '../../src/tensor/gpuTensors';
 import type { Params } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';
+import { packed, randomAllowed } from '../support/allowedTokens';
 import { randomBatch, randomValues, toParams } from '../support/randomGpt2';
 import { referenceCases, referenceModel } from '../support/reference';
 import { regressionSlope, relativeError } from '../setup';
@@ -89,6 +90,30 @@ describe('of 2 layers, width 20', () => {
         const { ids, mask, logProbs } = await model.sample(params, prompts, options);
         expect([ids, mask]).toEqual([expected.ids, expected.mask]);
         expect(logProbs).toBeAllClose(expected.logProbs, { rtol: 1e-5 });
+      }
+    }
+  });
+
+  test('on a support: log-probabilities, the policy gradient, and samples that make one', async () => {
+    const label = (cell: number) => batch.ids[Math.floor(cell / 7) * 8 + (cell % 7) + 1];
+    const on = { ...batch, support: packed(randomAllowed(random, 35, 37, label), 37) };
+    const expected = await cpu.logProbs(params, on, 0.7);
+    expect(await gpu.logProbs(params, on, 0.7)).toBeAllClose(expected, { rtol: 1e-5 });
+    const advantages = Float32Array.from(batch.mask, () => random.normal());
+    const terms = { ...{ advantages, oldLogProbs: expected, clip: 0.2, klCoef: 0, entropyCoef: 0.1, temperature: 0.9 } };
+    const [a, b] = [await gpu.policyGradient(params, on, terms), await cpu.policyGradient(params, on, terms)];
+    expect(a.entropy).toBeCloseTo(b.entropy, 5);
+    expectTree(a.gradient, b.gradient);
+    const prompts = { ids: Int32Array.from({ length: 15 }, () => random.integer(37)), size: 5, length: 3 };
+    const writable = packed([Array.from({ length: 36 }, (_, id) => id).filter((id) => id % 3 > 0)], 37);
+    const drawing = { maxNewTokens: 9, temperature: 0.8, uniforms: random.uniforms(45), writable, endTokens: [7] };
+    for (const minP of [0, 0.1]) {
+      const asked = { ...drawing, minP, reference: tangent };
+      const drawn = await cpu.sample(params, prompts, asked);
+      for (const model of [gpu, gpuModel(config, { sampledRows: 2 })]) {
+        const { ids, mask, logProbs, support } = await model.sample(params, prompts, asked);
+        expect([ids, mask, support]).toEqual([drawn.ids, drawn.mask, drawn.support]);
+        expect(logProbs).toBeAllClose(drawn.logProbs, { rtol: 1e-5 });
       }
     }
   });
