@@ -16,6 +16,20 @@ export function shorten(text: string, length: number): string {
   return characters.length > length || text.length > 2 * length ? `${characters.slice(0, length - 1).join('')}…` : text;
 }
 
+/** A name of others as an error message writes it, at most 80 characters. */
+export const brief = (text: string): string => printable(shorten(text, 80));
+
+/** The first few of some names, and how many more there are. */
+export const listed = (names: readonly string[], most = 5): string =>
+  names.slice(0, most).map(brief).join(', ') + (names.length > most ? ` and ${names.length - most} more` : '');
+
 /** A value as an error message names it: JSON of at most 80 characters. */
-export const shown = (value: unknown): string =>
-  printable(shorten(typeof value === 'number' ? String(value) : (JSON.stringify(value) ?? 'undefined'), 80));
+export function shown(value: unknown): string {
+  if (typeof value === 'number') return String(value);
+  if (typeof value === 'string') return printable(shorten(JSON.stringify(shorten(value, 80)), 80)); // not all of a long one first
+  try {
+    return brief(JSON.stringify(value) ?? 'undefined');
+  } catch {
+    return 'a value nested too deeply'; // JSON.stringify recurses where JSON.parse does not
+  }
+}

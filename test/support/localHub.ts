@@ -11,6 +11,17 @@ export interface LocalRepository {
   readonly files: Record<string, Buffer>;
   /** Needs the token `hf_good` to read files. */
   readonly gated?: boolean;
+  /** How it answers otherwise than a hub would; where it returns false, it answers as one. */
+  readonly misbehaves?: (asked: Asked, response: ServerResponse) => boolean;
+}
+
+/** What is asked for: the model's info, its listing, or a file, on the hub or where that redirects to. */
+export interface Asked {
+  readonly about: 'info' | 'listing' | 'file' | 'cdn';
+  readonly file: string;
+  /** How often this was asked for already. */
+  readonly before: number;
+  readonly request: IncomingMessage;
 }
 
 /** A running hub; its settings may be changed between requests. */
@@ -28,6 +39,7 @@ export interface LocalHub {
 
 const COMMIT = '607a30d783dfa663caf39e06633721c8d4cfcd7e';
 const LARGE = 1000;
+const ABOUT: Record<string, Asked['about']> = { revision: 'info', tree: 'listing', resolve: 'file' };
 
 const digest = (file: Buffer): { oid: string; sha256: string } => ({
   oid: createHash('sha1').update(`blob ${file.length}\0`).update(file).digest('hex'),
@@ -62,6 +74,13 @@ function answer(hub: LocalHub, request: IncomingMessage, response: ServerRespons
   const repository = hub.repositories[name];
   if (!repository) return send(response, 401, { error: 'Invalid username or password.' }, { 'X-Error-Code': 'RepoNotFound' });
   const rest = parts.slice(from + 3);
+  const asked = {
+    about: ABOUT[api] ?? 'cdn',
+    file: (api === 'cdn' ? rest[0] : rest[1]) ?? '',
+    before: hub.requests.filter((each) => each.url === url.pathname).length - 1,
+    request,
+  };
+  if (repository.misbehaves?.(asked, response)) return;
   if (api === 'revision') return revision(name, rest[0], response);
   if (api === 'tree') return send(response, 200, tree(repository));
   if (api === 'resolve' && repository.gated && authorization !== 'Bearer hf_good')

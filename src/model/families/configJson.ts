@@ -3,12 +3,19 @@
  * beside the forward passes, so that the declarations which notebooks check do not bring in zod's.
  */
 import { z } from 'zod';
+import { describeIssues } from '../../files/json';
 import type { DecoderConfig } from './decoder';
 import { requireDivides } from './family';
 import type { Rope } from './rotary';
 
 /** Keys of a `config.json`. */
-export const size = z.number().int().positive();
+export const size = z
+  .number()
+  .int()
+  .positive()
+  .max(2 ** 31 - 1);
+/** Layers: their names are listed before a file is looked at; the largest models have hundreds. */
+export const layers = size.max(1000);
 export const positive = z.number().positive();
 
 /** Keys of families in which attention may be restricted to a window of positions: here it never is. */
@@ -17,22 +24,14 @@ export const fullAttention = {
   layer_types: z.array(z.literal('full_attention')).nullish(),
 };
 
-/** All that is wrong with a JSON value in one line: path, expectation, value. */
-export const describeIssues = (error: z.ZodError): string =>
-  error.issues.map(({ path, message }) => (path.length ? `${path.join('.')}: ${message}` : message)).join('; ');
-
 /**
  * A JSON value by a schema; keys that it does not name are dropped.
- * @throws RangeError naming the family and every key that does not fit, with its value
+ * @throws RangeError naming the family and the keys that do not fit, with their values
  */
 export function parseKeys<T>(schema: z.ZodType<T>, json: unknown, title: string): T {
-  const parsed = schema.safeParse(json, { reportInput: true });
-  if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map((issue) => ({
-    ...issue,
-    message: issue.message + (issue.input === undefined ? '' : ` (got ${JSON.stringify(issue.input)})`),
-  }));
-  throw new RangeError(`this ${title} cannot be run: ${describeIssues(new z.ZodError(issues))}`);
+  const { success, data, error } = schema.safeParse(json, { reportInput: true });
+  if (success) return data;
+  throw new RangeError(`this ${title} cannot be run: ${describeIssues(error, json)}`);
 }
 
 const anyRope = { rope_theta: positive.optional(), partial_rotary_factor: z.literal(1).optional() };
@@ -76,7 +75,7 @@ export const decoderKeys = {
   vocab_size: size,
   max_position_embeddings: size,
   hidden_size: size,
-  num_hidden_layers: size,
+  num_hidden_layers: layers,
   num_attention_heads: size,
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),

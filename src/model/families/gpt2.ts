@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { embed, gelu, layerNorm, linear } from '../../tensor/ops';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
-import { parseKeys, positive, size } from './configJson';
+import { layers, parseKeys, positive, size } from './configJson';
 import { requireDivides, type Family, type ModelShape, type ParsedConfig } from './family';
 import type { Layers } from './layers';
 import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
@@ -23,7 +23,7 @@ const schema = z.object({
   vocab_size: size,
   n_positions: size,
   n_embd: size,
-  n_layer: size,
+  n_layer: layers,
   n_head: size,
   layer_norm_epsilon: positive.default(1e-5),
   n_inner: size.nullish(),

@@ -1,4 +1,5 @@
 /** The families of models by the `model_type` of their `config.json`. */
+import { shown } from '../../files/printable';
 import type { Family, ParsedConfig } from './family';
 import { gpt2 } from './gpt2';
 import { llama } from './llama';
@@ -18,7 +19,7 @@ function familyNamed(modelType: unknown): Family<ModelConfig> {
   if (typeof modelType === 'string' && Object.hasOwn(FAMILIES, modelType))
     return FAMILIES[modelType as keyof typeof FAMILIES] as Family<ModelConfig>;
   const supported = Object.keys(FAMILIES).join(', ');
-  throw new RangeError(`model_type ${JSON.stringify(modelType)} is not supported (supported: ${supported})`);
+  throw new RangeError(`model_type ${shown(modelType)} is not supported (supported: ${supported})`);
 }
 
 /**

@@ -3,13 +3,14 @@
  *
  * The LM head is always its own parameter here: a tied checkpoint is untied at load, and what is saved says so.
  */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { writeFolderAtomic } from '../../files/atomicFile';
+import { readJson } from '../../files/json';
+import { brief, listed } from '../../files/printable';
 import { familyOf, parameterShapes, parseModelConfig } from '../families';
-import { describeIssues } from '../families/configJson';
 import type { TensorNames } from '../families/family';
 import { huggingFaceConfig } from './huggingFaceConfig';
 import { openSafetensors, writeSafetensors, type SafetensorsFile } from '../../files/safetensors';
@@ -49,8 +50,8 @@ export interface SaveOptions {
 }
 
 const HEAD = 'lm_head.weight';
-const WEIGHTS = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
+export const WEIGHTS = 'model.safetensors';
+export const INDEX = 'model.safetensors.index.json';
 
 /**
  * Reads a Hugging Face folder with F32, F16 or BF16 weights, in one file or in shards, as float32.
@@ -103,9 +104,10 @@ export async function saveCheckpoint(
 
 const firstOf = (ids?: number | readonly number[]): number | undefined => (typeof ids === 'number' ? ids : ids?.[0]);
 
-function readConfig(folder: string): { config: ModelConfig; tied: boolean } {
+/** The config in a folder's `config.json`. @throws Error naming the file and the architecture or the keys that cannot be run */
+export function readConfig(folder: string): { config: ModelConfig; tied: boolean } {
   const path = join(folder, 'config.json');
-  const json = readJson(path);
+  const json = readJson(path, z.record(z.string(), z.unknown()));
   try {
     return parseModelConfig(json);
   } catch (error) {
@@ -133,11 +135,15 @@ function locateTensors(
     if (constants.test(storedName)) continue;
     const name = storedName === HEAD || storedName.startsWith(prefix) ? storedName : `${prefix}${storedName}`;
     const other = found.get(name);
-    if (other) throw new Error(`${folder}: ${other.storedName} and ${storedName} are the same parameter`);
+    if (other) throw new Error(`${folder}: ${brief(other.storedName)} and ${brief(storedName)} are the same parameter`);
     found.set(name, { file, storedName });
   }
   return found;
 }
+
+/** The file of every tensor, as the index of shards has it. @throws Error naming the index if it is none */
+export const readIndex = (folder: string): Record<string, string> =>
+  readJson(join(folder, INDEX), z.object({ weight_map: z.record(z.string(), z.string()) })).weight_map;
 
 function listTensors(folder: string, open: (name: string) => SafetensorsFile): [string, SafetensorsFile][] {
   if (existsSync(join(folder, WEIGHTS))) {
@@ -146,12 +152,10 @@ function listTensors(folder: string, open: (name: string) => SafetensorsFile): [
   }
   const indexPath = join(folder, INDEX);
   if (!existsSync(indexPath)) throw new Error(`${folder} has neither ${WEIGHTS} nor ${INDEX} (other formats are not read)`);
-  const parsed = z.object({ weight_map: z.record(z.string(), z.string()) }).safeParse(readJson(indexPath));
-  if (!parsed.success) throw new Error(`${indexPath}: ${describeIssues(parsed.error)}`);
-  return Object.entries(parsed.data.weight_map).map(([name, shard]) => {
-    if (shard !== basename(shard)) throw new Error(`${indexPath}: the shard ${shard} is not in the folder itself`);
+  return Object.entries(readIndex(folder)).map(([name, shard]) => {
+    if (shard !== basename(shard)) throw new Error(`${indexPath}: the shard ${brief(shard)} is not in the folder itself`);
     const file = open(shard);
-    if (!file.tensors.has(name)) throw new Error(`${indexPath}: ${name} is not in ${shard}`);
+    if (!file.tensors.has(name)) throw new Error(`${indexPath}: ${brief(name)} is not in ${shard}`);
     return [name, file];
   });
 }
@@ -168,25 +172,16 @@ function checkShape(where: string, shape: readonly number[], expected: readonly 
 }
 
 function checkNames(where: string, expected: readonly string[], found: readonly string[]): void {
-  const missing = expected.filter((name) => !found.includes(name));
-  const unexpected = found.filter((name) => !expected.includes(name));
+  const [wanted, there] = [new Set(expected), new Set(found)];
+  const missing = expected.filter((name) => !there.has(name));
+  const unexpected = found.filter((name) => !wanted.has(name));
   const reasons = [];
-  if (missing.length > 0) reasons.push(`missing ${missing.join(', ')}`);
-  if (unexpected.length > 0) reasons.push(`unexpected ${unexpected.join(', ')}`);
+  if (missing.length > 0) reasons.push(`missing ${listed(missing)}`);
+  if (unexpected.length > 0) reasons.push(`unexpected ${listed(unexpected)}`);
   if (reasons.length > 0) throw new Error(`${where}: the parameters do not fit the config: ${reasons.join('; ')}`);
 }
 
 function checkFileName(name: string): void {
   if (name !== basename(name) || ['', '.', '..', WEIGHTS, 'config.json'].includes(name))
     throw new Error(`cannot save a file named ${JSON.stringify(name)} with the checkpoint`);
-}
-
-function readJson(path: string): Record<string, unknown> {
-  try {
-    const json: unknown = JSON.parse(readFileSync(path, 'utf8'));
-    if (typeof json === 'object' && json !== null && !Array.isArray(json)) return json as Record<string, unknown>;
-  } catch (error) {
-    throw new Error(`cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-  throw new Error(`cannot read ${path}: it is not a JSON object`);
 }

@@ -8,6 +8,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import * as fs from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
+import type { Patience } from './access';
+import { pauseAfter, TRIES, UnreachableError, type Content } from './http';
 import { fileSize, hashFile, makeFolder, syncFile, writeError } from '../../files/atomicFile';
 
 /** A file as the hub lists it. */
@@ -18,15 +20,19 @@ export interface HubFile {
   readonly hash: string;
 }
 
-/** The content of a file from a byte on. */
-export type OpenFile = (from: number) => Promise<ReadableStream<Uint8Array>>;
+/** Where the content of a file comes from, from a byte on; breaks are thrown as {@link UnreachableError}. */
+export interface HubContent {
+  readonly open: (from: number) => Promise<Content>;
+  /** Told how much of the file is there. */
+  readonly report: (bytes: number) => void;
+  readonly patience: Patience;
+}
 
 /** Brings a file into `blobs/` of a repository's cache, unless it is there, and links it into the folder of a snapshot. */
 export async function fetchFile(
   file: HubFile,
   { store, snapshot }: { store: string; snapshot: string },
-  open: OpenFile,
-  report: (bytes: number) => void,
+  content: HubContent,
 ): Promise<void> {
   const link = join(snapshot, file.name);
   if (isWhole(link, file)) return;
@@ -34,7 +40,7 @@ export async function fetchFile(
   makeFolder(dirname(blob));
   makeFolder(snapshot);
   try {
-    if (!isWhole(blob, file)) await download(file, blob, open, report);
+    if (!isWhole(blob, file)) await download(file, blob, content);
     placeLink(blob, link);
   } catch (error) {
     throw writeError(blob, error);
@@ -58,13 +64,19 @@ function hashOf(path: string, expected: string): string {
   return hashFile(path, hash);
 }
 
-async function download(file: HubFile, blob: string, open: OpenFile, report: (bytes: number) => void): Promise<void> {
+const PROGRESS = 1e6; // bytes; an answer that brings fewer before it breaks counts as a failed try
+
+async function download(file: HubFile, blob: string, content: HubContent): Promise<void> {
   const partial = claimPartial(blob);
   try {
-    while (fileSize(partial) < file.size) {
+    for (let failed = 0; fileSize(partial) < file.size;) {
       const before = fileSize(partial);
-      const broken = await append(partial, file.size, await open(before), report);
-      if (fileSize(partial) === before) throw brokenOff(file, before, broken ?? 'the answer was empty'); // no byte more: give up for now
+      const broken = await append(partial, file.size, content);
+      const after = fileSize(partial);
+      if (after >= file.size) break;
+      failed = after - before >= PROGRESS ? 1 : failed + 1;
+      if (failed === TRIES) throw brokenOff(file, after, broken ?? 'the answer was empty');
+      await pauseAfter(failed, content.patience);
     }
   } finally {
     if (fileSize(partial) === 0 && file.size > 0) fs.rmSync(partial); // nothing to go on with
@@ -105,28 +117,24 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Appends a stream to a file, no further than the chunk that makes it longer than `size`. @returns the error that broke the stream off, if one did */
-async function append(
-  path: string,
-  size: number,
-  stream: ReadableStream<Uint8Array>,
-  report: (bytes: number) => void,
-): Promise<unknown> {
-  const reader = stream.getReader();
-  const fd = fs.openSync(path, 'a');
+/** Goes on with a file, no further than the chunk that makes it longer than `size`. @returns the error that broke the connection, if one did */
+async function append(path: string, size: number, { open, report }: HubContent): Promise<UnreachableError | undefined> {
+  const fd = fs.openSync(path, 'r+');
   try {
-    for (;;) {
-      const result = await reader.read().catch((error: unknown) => ({ error: error ?? new Error('the connection broke') }));
-      if ('error' in result) return result.error;
-      if (result.done) return undefined;
-      fs.writeFileSync(fd, result.value);
-      const bytes = fs.fstatSync(fd).size;
+    const { from, stream } = await open(fs.fstatSync(fd).size);
+    fs.ftruncateSync(fd, from);
+    let bytes = from;
+    for await (const chunk of stream) {
+      for (let at = 0; at < chunk.length;) at += fs.writeSync(fd, chunk, at, chunk.length - at, bytes + at);
+      bytes += chunk.length;
       report(Math.min(bytes, size));
-      if (bytes > size) return undefined; // found damaged
+      if (bytes > size) break; // found damaged
     }
+  } catch (error) {
+    if (error instanceof UnreachableError) return error;
+    throw error;
   } finally {
     fs.closeSync(fd);
-    await reader.cancel().catch(() => undefined);
   }
 }
 

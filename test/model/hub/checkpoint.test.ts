@@ -133,7 +133,7 @@ describe('refusals', () => {
   it('names missing or broken files', () => {
     expect(() => loadCheckpoint(place)).toThrow(/cannot read .*config\.json/);
     fs.writeFileSync(join(place, 'config.json'), '[1]');
-    expect(() => loadCheckpoint(place)).toThrow(/config\.json: it is not a JSON object/);
+    expect(() => loadCheckpoint(place)).toThrow(/config\.json does not have the expected shape: expected object \(got \[1\]\)/);
     writeConfig({});
     expect(() => loadCheckpoint(place)).toThrow(/neither model\.safetensors nor model\.safetensors\.index\.json/);
   });

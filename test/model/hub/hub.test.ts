@@ -45,7 +45,8 @@ afterAll(async () => {
 });
 
 const say = (line: string): void => void lines.push(line);
-const fetched = (name: string) => modelFolder(name, { say });
+const patience = { silence: 20_000, pause: 5 };
+const fetched = (name: string) => modelFolder(name, { say, patience });
 /** The message of an error, which is one line. */
 const failure = async (name: string): Promise<string> => {
   const message = await fetched(name).then(
@@ -122,7 +123,7 @@ describe('a broken connection', () => {
   });
 
   it('that stays broken is an error, and a later call goes on from there', async () => {
-    hub.cuts[SHARD] = [5000, 0];
+    hub.cuts[SHARD] = [5000, 0, 0, 0];
     expect(await failure('org/tiny')).toMatch(
       new RegExp(`^${SHARD}: the connection broke after 5000 of ${files[SHARD].length} bytes \\(.+\\); try again`),
     );
