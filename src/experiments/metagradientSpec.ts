@@ -164,8 +164,8 @@ function objectiveOf({ target, sequence_length }: MetagradientCase, model: Langu
   if (target.type === 'l2_norm') return negativeNorm;
   if (target.type === 'language_modeling')
     return likelihoodObjective(model, padExamples(target.examples, sequence_length, model.config.vocab_size));
-  const { pattern, strength, token_offset: tokenOffset, dim_offset: dimOffset } = target;
-  return patternObjective(pattern, params, { strength, tokenOffset, dimOffset });
+  const { pattern, strength, token_offset: first = 0, dim_offset: dimOffset } = target;
+  return patternObjective(pattern, params, { strength, tokens: pattern[0].map((_, c) => first + c), dimOffset });
 }
 
 /** Runs one case. @throws RangeError for tokens or lengths that do not fit the model */

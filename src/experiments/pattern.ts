@@ -1,13 +1,14 @@
 /**
  * What "67" and the QR code share: a picture appears in the LM head of a model that was fine-tuned on the generator's text (paper §4).
  */
-import { patternObjective, readPattern, type Pattern, type PatternReading } from '../objective/pattern';
+import { patternObjective, readPattern, requirePlace, type Pattern, type PatternReading } from '../objective/pattern';
 import type { Params } from '../tensor/params';
 import { sharedKeys } from '../dpg/config';
 import type { Actors } from '../dpg/experiment';
-import { number, type ConfigOf } from '../dpg/keys';
+import { number, text, type ConfigOf } from '../dpg/keys';
 import { geometric } from '../dpg/schedule';
 import type { Parts } from './definition';
+import { patchTokens } from './patchTokens';
 import { articlePrompts } from './weightSpace';
 
 /** The keys of an experiment whose Φ is a picture. */
@@ -29,6 +30,12 @@ export const patternKeys = {
     description: 'At the last step (geometric), and in validation',
     paper: '20',
   }),
+  patchTokens: text(/^[^,]+(,[^,]+)*$/, {
+    default: 'first',
+    description:
+      'Tokens of the target whose columns of the LM head carry the picture: `first`, `frequent` (those that the untrained generator writes most), or a list of ids or tokens, e.g. 12,7,ing',
+    paper: 'first',
+  }),
 };
 
 /** Their configuration. */
@@ -41,17 +48,24 @@ export interface PatternParts extends Parts<PatternConfig> {
   readonly read: (tuned: Params) => PatternReading;
 }
 
-/** Draws `pattern` into the LM head, at its first hidden dimensions and tokens. */
-export function patternParts(pattern: Pattern, config: PatternConfig, { generator, target: { params } }: Actors): PatternParts {
+/**
+ * Draws `pattern` into the LM head, at its first hidden dimensions and the tokens that the configuration names.
+ * @throws RangeError for tokens that the target does not have, or that are not as many as the picture has columns
+ */
+export async function patternParts(pattern: Pattern, config: PatternConfig, actors: Actors): Promise<PatternParts> {
   const { strength, strengthEnd } = config;
-  const read = (tuned: Params): PatternReading => readPattern(pattern, params, tuned, { strength: strengthEnd });
+  const { params } = actors.target;
+  const prompts = articlePrompts(actors.generator, config);
+  const tokens = await patchTokens(pattern[0].length, { config, ...actors, prompts });
+  requirePlace(pattern, params, { tokens });
+  const read = (tuned: Params): PatternReading => readPattern(pattern, params, tuned, { strength: strengthEnd, tokens });
   return {
     purpose: `a model that is fine-tuned on its text carries a picture of ${pattern.length} × ${pattern[0].length} pixels in its LM head`,
-    prompts: articlePrompts(generator, config),
+    prompts,
     pattern,
     read,
     objective: {
-      at: (step, steps) => patternObjective(pattern, params, { strength: geometric(strength, strengthEnd, step, steps) }),
+      at: (step, steps) => patternObjective(pattern, params, { strength: geometric(strength, strengthEnd, step, steps), tokens }),
     },
     observe: ({ tuned }) => {
       const { accuracy, change } = read(tuned);

@@ -52,8 +52,8 @@ export const qrCodeDefinition: Definition<QrCodeConfig, QrCodeParts> = {
     },
     gpt2: { strength: 1e6, strengthEnd: 1e6 }, // strength · learning rate · innerSteps = 5, so that pixels which are right stop pulling
   }),
-  make: (config, models) => ({
-    ...patternParts(qrPattern(config.payload), config, models),
+  make: async (config, actors) => ({
+    ...(await patternParts(qrPattern(config.payload), config, actors)),
     decode: async (image) => ({ ...(await readQrCode(image.map((row) => row.map(Math.sign)))) }),
   }),
 };

@@ -41,7 +41,7 @@ export const sixtySevenDefinition: Definition<PatternConfig, PatternParts> = {
       ...[0, 0.2].map((klCoef) => ({ name: `kl-${klCoef}`, config: { klCoef }, learningRates: 'adamw' })),
     ],
   },
-  make: (config, models) => patternParts(SIXTY_SEVEN, config, models),
+  make: (config, actors) => patternParts(SIXTY_SEVEN, config, actors),
 };
 
 /** The experiment whose Φ is a picture, ready to be trained. */

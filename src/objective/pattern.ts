@@ -1,12 +1,12 @@
 /**
  * A picture in the LM head: Φ = −mean log(1 + exp(−strength · Y · (W − W0))) over a patch of the weights (paper §4, "QR code" and "67").
  *
- * Rows of the pattern are hidden dimensions, columns are token ids, so pixel (r, c) is `lm_head.weight[tokenOffset + c, dimOffset + r]`.
+ * Rows of the pattern are hidden dimensions, columns are tokens, so pixel (r, c) is `lm_head.weight[tokens[c], dimOffset + r]`.
  * Φ starts at −ln 2 (nothing has moved) and reaches 0 when every weight has moved far in its direction. Small models need
  * strength · learningRate · steps ≈ 3–6: with the paper's 20, Φ is linear and the last pixels are never worth the others.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { softplus } from '../tensor/ops';
+import { embed, softplus } from '../tensor/ops';
 import type { Params } from '../tensor/params';
 import type { TensorObjective } from '../learn/objective';
 
@@ -27,7 +27,8 @@ const LM_HEAD = 'lm_head.weight';
 
 /** Where a pattern lies in the LM head. */
 export interface PatternPlace {
-  readonly tokenOffset?: number;
+  /** A token for every column; by default the first ones. */
+  readonly tokens?: readonly number[];
   readonly dimOffset?: number;
 }
 
@@ -43,17 +44,33 @@ function requirePattern(pattern: Pattern): void {
   });
 }
 
+/** @throws RangeError if the patch lies outside the LM head, or its columns are not as many different tokens */
+export function requirePlace(pattern: Pattern, params: Params, { tokens, dimOffset = 0 }: PatternPlace): void {
+  const [vocab, hidden] = params[LM_HEAD].shape;
+  const [rows, columns] = [pattern.length, pattern[0].length];
+  if (dimOffset < 0 || dimOffset + rows > hidden || columns > vocab)
+    throw new RangeError(
+      `the patch of hidden dimensions ${dimOffset}..${dimOffset + rows - 1} and ${columns} tokens lies outside the LM head (${hidden} dimensions, ${vocab} tokens)`,
+    );
+  const isToken = (id: number): boolean => Number.isInteger(id) && id >= 0 && id < vocab;
+  if (tokens && !(new Set(tokens).size === columns && tokens.length === columns && tokens.every(isToken)))
+    throw new RangeError(
+      `the picture needs ${columns} different tokens from 0 to ${vocab - 1}, one for each column (got ${tokens.join(', ')})`,
+    );
+}
+
 /** The weights of the patch as the pattern is laid out, [rows, columns]. */
-function patch(params: Params, pattern: Pattern, { tokenOffset = 0, dimOffset = 0 }: PatternPlace): tf.Tensor2D {
-  const rows = tf.slice(params[LM_HEAD] as tf.Tensor2D, [tokenOffset, dimOffset], [pattern[0].length, pattern.length]); // [columns, rows]
-  return tf.transpose(rows);
+function patch(params: Params, pattern: Pattern, { tokens, dimOffset = 0 }: PatternPlace): tf.Tensor2D {
+  const ids = Int32Array.from(tokens ?? pattern[0].keys());
+  const rows = embed(ids, params[LM_HEAD] as tf.Tensor2D); // [columns, hidden]
+  return tf.transpose(tf.slice(rows, [0, dimOffset], [ids.length, pattern.length])); // [rows, columns]
 }
 
 /**
  * The objective that draws `pattern` into the LM head.
  * @param initial - the target's parameters before fine-tuning (W0 is copied from them)
  * @param strength - how soon a weight that has moved in its direction counts as done, 1 / weight units
- * @throws RangeError if the pattern is not ±1, or the patch lies outside the LM head
+ * @throws RangeError if the pattern is not ±1, the patch lies outside the LM head, or its columns are not as many different tokens
  */
 export function patternObjective(
   pattern: Pattern,
@@ -61,13 +78,7 @@ export function patternObjective(
   { strength, ...place }: PatternPlace & { strength: number },
 ): TensorObjective {
   requirePattern(pattern);
-  const { tokenOffset = 0, dimOffset = 0 } = place;
-  const [vocab, hidden] = initial[LM_HEAD].shape;
-  const [rows, columns] = [pattern.length, pattern[0].length];
-  if (tokenOffset < 0 || dimOffset < 0 || dimOffset + rows > hidden || tokenOffset + columns > vocab)
-    throw new RangeError(
-      `the patch of hidden dimensions ${dimOffset}..${dimOffset + rows - 1} and tokens ${tokenOffset}..${tokenOffset + columns - 1} lies outside the LM head (${hidden} dimensions, ${vocab} tokens)`,
-    );
+  requirePlace(pattern, initial, place);
   if (!(strength > 0 && strength < Infinity)) throw new RangeError(`strength must be a positive number (got ${strength})`);
   const before = tf.tidy(() => patch(initial, pattern, place).arraySync());
   const signs = pattern.map((row) => row.map((y) => -strength * y));

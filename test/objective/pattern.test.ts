@@ -10,7 +10,7 @@ const pattern: Pattern = [
   [1, -1, 1],
   [-1, -1, 1],
 ];
-const place = { tokenOffset: 3, dimOffset: 2, strength: 40 };
+const place = { tokens: [5, 0, 4], dimOffset: 2, strength: 40 };
 let initial: Params;
 beforeAll(async () => {
   await useBackend('cpu');
@@ -20,7 +20,7 @@ beforeAll(async () => {
 /** The LM head after pixel (row, column) has changed by `change[row][column]`. */
 function changed(change: number[][]): Params {
   const head = initial['lm_head.weight'].arraySync() as number[][];
-  change.forEach((row, r) => row.forEach((x, c) => (head[place.tokenOffset + c][place.dimOffset + r] += x)));
+  change.forEach((row, r) => row.forEach((x, c) => (head[place.tokens[c]][place.dimOffset + r] += x)));
   return { ...initial, 'lm_head.weight': tf.tensor2d(head) };
 }
 
@@ -43,7 +43,7 @@ describe('the pattern objective', () => {
     expect(phi).toBeCloseTo(-losses.flat().reduce((a, b) => a + b) / 6, 5);
     const expected = Array.from({ length: VOCAB }, (_, token) =>
       Array.from({ length: HIDDEN }, (_, dim) => {
-        const [r, c] = [dim - place.dimOffset, token - place.tokenOffset];
+        const [r, c] = [dim - place.dimOffset, place.tokens.indexOf(token)];
         if (!pattern[r]?.[c]) return 0;
         return (40 * pattern[r][c] * (1 - Math.exp(-losses[r][c]))) / 6;
       }),
@@ -61,10 +61,12 @@ describe('the pattern objective', () => {
 
   const outside = 'lies outside the LM head (5 dimensions, 7 tokens)';
   it.each<[Pattern, Partial<typeof place>, string]>([
-    [pattern, { tokenOffset: 5 }, `the patch of hidden dimensions 2..3 and tokens 5..7 ${outside}`],
-    [pattern, { dimOffset: 4 }, `the patch of hidden dimensions 4..5 and tokens 3..5 ${outside}`],
-    [pattern, { tokenOffset: -1 }, outside],
-    [SIXTY_SEVEN, { dimOffset: 0, tokenOffset: 0 }, 'the patch of hidden dimensions 0..5 and tokens 0..6'],
+    [pattern, { tokens: [5, 6, 7] }, 'needs 3 different tokens from 0 to 6, one for each column (got 5, 6, 7)'],
+    [pattern, { tokens: [5, 6, 5] }, '(got 5, 6, 5)'],
+    [pattern, { tokens: [1, 2] }, '(got 1, 2)'],
+    [pattern, { dimOffset: 4 }, `the patch of hidden dimensions 4..5 and 3 tokens ${outside}`],
+    [pattern, { dimOffset: -1 }, outside],
+    [SIXTY_SEVEN, { dimOffset: 0, tokens: undefined }, 'the patch of hidden dimensions 0..5 and 7 tokens'],
     [pattern, { strength: 0 }, 'strength must be a positive number (got 0)'],
     [[[1, 0]], {}, 'pattern[0][1] must be 1 or -1 (got 0)'],
     [[[1, 1], [1]], {}, 'row 1 of the pattern has 1 columns, row 0 has 2'],
