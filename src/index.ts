@@ -23,6 +23,7 @@ export { naiveReward } from './reward/naive';
 export { exampleAdvantages, tokenAdvantages } from './policy/advantages';
 export { grpoUpdate } from './policy/grpo';
 export { rollout, responsesOf, type Rollouts } from './policy/rollouts';
+export { distinctShare, perplexity, selfBleu } from './text/fluency';
 export { keptDetails, meanVocabularyShare, vocabularyShare } from './text/vocabulary';
 export { article, lambada, rephrase } from './text/encyclopedia/article';
 export { drawFact, LANGUAGES, randomUuid } from './text/encyclopedia/fact';
@@ -74,6 +75,8 @@ export {
   gradientCurve,
   healthCurves,
   metricSeries,
+  perplexityCurve,
+  wordCurves,
   patternFigures,
   patternProgress,
   saveRunFigures,

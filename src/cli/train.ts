@@ -34,6 +34,7 @@ exports \`objective\` and, if it likes, name, keys, defaults, models, observe, p
                         a checkpoint after so many steps or seconds, whichever is over first; default 50 and 60
       --generator NAME  the generator: a Hugging Face folder, or a name on the hub such as openai-community/gpt2
       --target NAME     the target, likewise; HF_TOKEN, HF_HOME, HF_HUB_OFFLINE and HF_ENDPOINT count
+      --evaluator NAME  a model that takes no part: validation asks it how likely the texts are
       --json            one JSON object per step on stdout, then the summary`;
 
 const ending = `Ctrl-C, SIGTERM, SIGHUP, and output that nobody reads, end the run after its current step, with a checkpoint; --resume goes on.

@@ -44,6 +44,7 @@ const OPTIONS = {
   'checkpoint-seconds': { type: 'string' },
   generator: { type: 'string' },
   target: { type: 'string' },
+  evaluator: { type: 'string' },
   json: { type: 'boolean' },
 } as const;
 
@@ -121,6 +122,7 @@ async function newArguments(definition: Definition, keys: Keys, values: Values) 
     models: {
       generator: await folderOf(modelName(values, 'generator') ?? preset.models.generator),
       target: await folderOf(modelName(values, 'target') ?? preset.models.target),
+      evaluator: await folderOf(modelName(values, 'evaluator') ?? preset.models.evaluator),
     },
     out: text(values, 'out'),
   };

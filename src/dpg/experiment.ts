@@ -9,6 +9,7 @@ import type { InnerTraining } from '../reward/metagradient';
 import type { Reward } from '../reward/reward';
 import type { Params } from '../tensor/params';
 import type { RandomStream } from '../tensor/random';
+import type { Language } from '../text/encyclopedia/fact';
 import type { Tokenizer } from '../text/tokenizer';
 import type { Config } from './config';
 import type { Scheduled } from './schedule';
@@ -65,6 +66,10 @@ export interface Experiment<C extends Config = Config> {
   readonly optimizer?: Scheduled<Optimizer>;
   /** What rollouts are paid, given the fine-tuning of the step; by default what the config says. */
   readonly reward?: (inner: InnerTraining) => Reward;
+  /** A language model that takes no part, as a folder or a name on the hub: validation asks it how likely the texts are. */
+  readonly evaluator?: string;
+  /** Languages in which a word of a response counts as one; by default English. */
+  readonly languages?: readonly Language[];
   readonly observe: (observed: Observed) => Observation | Promise<Observation>;
   /** Keys that differ at a training step (counted from 0), e.g. in a warm-up; validation takes `config`. */
   readonly configAt?: (step: number) => Partial<C>;

@@ -10,10 +10,12 @@ import { describeCost } from './cost';
 import type { Actor } from './experiment';
 import { reading } from './reading';
 
-/** The two models, as folders or names on the hub; by default the experiment's own. */
+/** The models, as folders or names on the hub; by default the experiment's own. */
 export interface ModelFolders {
   readonly generator?: string;
   readonly target?: string;
+  /** A model that takes no part: validation asks it how likely the texts are. An experiment's own evaluator goes with its own generator alone. */
+  readonly evaluator?: string;
 }
 
 /**
@@ -23,7 +25,7 @@ export interface ModelFolders {
  * @throws RangeError for token-level credit between different tokenizers, or a text that the target cannot read
  */
 export async function loadModels(
-  names: Required<ModelFolders>,
+  names: Required<Pick<ModelFolders, 'generator' | 'target'>>,
   config: Config,
   options: HubOptions = {},
 ): Promise<{ generator: Actor; target: Actor }> {

@@ -14,6 +14,7 @@ import { disposeParams, type Params } from '../tensor/params';
 import { randomStream, restoreStream, type RandomStream } from '../tensor/random';
 import type { Config } from './config';
 import type { Experiment } from './experiment';
+import { stepFluency } from './fluency';
 import { rewardOf } from './inner';
 import { reading, writtenExamples } from './reading';
 import { linear } from './schedule';
@@ -29,6 +30,7 @@ export interface MetricsRow {
   readonly frac_reward_zero_std: number;
   /** Nats per token. */
   readonly entropy: number;
+  /** To the untouched generator, nats per token. */
   readonly kl: number;
   readonly 'clip_ratio/region_mean': number;
   /** Of the generator, before it is shortened. */
@@ -39,7 +41,7 @@ export interface MetricsRow {
   readonly target_loss_first: number;
   readonly target_loss_last: number;
   readonly seconds: number;
-  /** Further numbers of an experiment, e.g. `pixel_accuracy`. */
+  /** Further numbers of an experiment, e.g. `pixel_accuracy`, and of its text: `words`, `distinct_2`, `self_bleu`, `perplexity`. */
   readonly [key: string]: number;
 }
 
@@ -148,7 +150,8 @@ async function rewardRollouts(experiment: Experiment, read: ReturnType<typeof re
   const examples = writtenExamples(experiment.generator, rollouts);
   const { metrics, image, done = false } = await experiment.observe({ tuned, examples, phi: rewards.phi });
   disposeParams(tuned);
-  return { rewards, exchange, metrics, image, done };
+  const fluency = await stepFluency(experiment, rollouts, examples);
+  return { rewards, exchange, metrics, fluency, image, done };
 }
 
 /** One step: rollouts, rewards, advantages, update. */
@@ -181,7 +184,9 @@ async function trainStep(experiment: Experiment, read: ReturnType<typeof reading
     frac_reward_zero_std: degenerateGroups,
     'completions/mean_length': rollouts.mask.reduce((sum, counts) => sum + counts, 0) / rollouts.size,
     ...observed.exchange,
+    ...observed.fluency,
     ...metrics,
+    kl: config.klCoef > 0 ? metrics.kl : observed.fluency.kl,
     target_loss_first: rewards.targetLossFirst,
     target_loss_last: rewards.targetLossLast,
     seconds: (performance.now() - started) / 1000,

@@ -1,11 +1,12 @@
 /**
  * Validation: the trained generator on held-out prompts, a fresh target, plain fine-tuning on what was written, and what the weights then show.
  */
-import { responsesOf, rollout } from '../policy/rollouts';
+import { firstOf, responsesOf, rollout, type Rollouts } from '../policy/rollouts';
 import { plainTraining } from '../reward/metagradient';
 import type { Params } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import { continuationExamples } from '../text/prompts';
+import { FLUENCY_TEXTS, heldOutFluency, repetition } from './fluency';
 import type { Experiment, Observation, WrittenExample } from './experiment';
 import { innerTraining } from './inner';
 import { reading, writtenExamples } from './reading';
@@ -19,6 +20,8 @@ export interface Validation extends Observation {
   readonly phi: number;
   /** Held-out prompts and the generator's responses: the data set. */
   readonly examples: readonly WrittenExample[];
+  /** What the untrained generator answers to the first of these prompts, 256 at most. */
+  readonly untrained: readonly string[];
   /** The fine-tuned target; the caller disposes it. */
   readonly tuned: Params;
 }
@@ -46,6 +49,38 @@ export interface Trained {
   readonly training: { readonly params: Params };
 }
 
+/** Held-out prompts and a generator's responses; the same seed draws the same prompts and random numbers, whatever the generator. */
+function heldOutRollouts(experiment: Experiment, params: Params, count: number, seed: number): Promise<Rollouts> {
+  const { config, generator, prompts } = experiment;
+  const { maxNewTokens, temperature, heldOutExamples } = config;
+  return rollout({
+    model: generator.model,
+    params,
+    prompts: prompts('heldOut', heldOutExamples, randomStream(seed, 'held-out prompts')).slice(0, count),
+    group: 1,
+    maxNewTokens,
+    temperature,
+    endTokens: generator.tokenizer.eosIds,
+    rule: supportRule(experiment),
+    random: randomStream(seed, 'held-out sampling'),
+  });
+}
+
+/** How much like text the responses are, beside the untrained generator's to the same prompts. */
+async function fluency(experiment: Experiment, params: Params, rollouts: Rollouts, seed: number) {
+  const count = Math.min(FLUENCY_TEXTS, rollouts.size);
+  const written = firstOf(rollouts, count);
+  const { generator, config } = experiment;
+  const free = { ...experiment, config: { ...config, supportMinP: 0 } }; // untrained text is what the generator writes by itself
+  const isUntrained = params === generator.params && config.supportMinP === 0;
+  const untrained = isUntrained ? written : await heldOutRollouts(free, generator.params, count, seed);
+  const metrics = {
+    ...repetition(writtenExamples(generator, rollouts), experiment),
+    ...(await heldOutFluency(experiment, written, untrained)),
+  };
+  return { metrics, untrained: writtenExamples(generator, untrained).map(({ response }) => response) };
+}
+
 /**
  * One response to each of `config.heldOutExamples` held-out prompts, and plain SFT of a fresh target on them.
  * @param trained - the state of a run, by default the untrained generator
@@ -56,28 +91,19 @@ export async function validate(
   { step, training: { params } }: Trained = { step: 0, training: experiment.generator },
   seed = VALIDATION_SEED,
 ): Promise<Validation> {
-  const { maxNewTokens, temperature, heldOutExamples } = experiment.config;
-  const { model, tokenizer } = experiment.generator;
-  const prompts = experiment.prompts('heldOut', heldOutExamples, randomStream(seed, 'held-out prompts'));
-  const random = randomStream(seed, 'held-out sampling');
-  const rollouts = await rollout({
-    model,
-    params,
-    prompts,
-    group: 1,
-    maxNewTokens,
-    temperature,
-    endTokens: tokenizer.eosIds,
-    rule: supportRule(experiment),
-    random,
-  });
+  const rollouts = await heldOutRollouts(experiment, params, experiment.config.heldOutExamples, seed);
   const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);
   const examples = writtenExamples(experiment.generator, rollouts);
-  return { ...result, ...(await experiment.observe({ ...result, examples })), examples, step };
+  const observed = await experiment.observe({ ...result, examples });
+  const { metrics, untrained } = await fluency(experiment, params, rollouts, seed);
+  return { ...result, ...observed, metrics: { ...observed.metrics, ...metrics }, examples, untrained, step };
 }
 
 /** The control: plain SFT of a fresh target on held-out encyclopedia text, as many examples of the same length. */
-export async function validateControl(experiment: Experiment, seed = VALIDATION_SEED): Promise<Omit<Validation, 'step'>> {
+export async function validateControl(
+  experiment: Experiment,
+  seed = VALIDATION_SEED,
+): Promise<Omit<Validation, 'step' | 'untrained'>> {
   const { maxNewTokens, heldOutExamples, promptLength } = experiment.config;
   const { tokenizer } = experiment.target;
   const options = { promptLength, responseLength: maxNewTokens, split: 'heldOut' as const };
@@ -88,5 +114,6 @@ export async function validateControl(experiment: Experiment, seed = VALIDATION_
   }));
   const responses = pieces.map(({ response }) => response);
   const result = await fineTuneFresh(experiment, responses, seed);
-  return { ...result, ...(await experiment.observe({ ...result, examples })), examples };
+  const observed = await experiment.observe({ ...result, examples });
+  return { ...result, ...observed, metrics: { ...observed.metrics, ...repetition(examples, experiment) }, examples };
 }

@@ -10,7 +10,10 @@ import { given, type Keys } from '../dpg/keys';
 import { loadModels, type ModelFolders } from '../dpg/models';
 
 /** What an experiment brings once its models are there. */
-export type Parts<C extends Config = Config> = Omit<Experiment<C>, 'name' | 'module' | 'config' | 'generator' | 'target'>;
+export type Parts<C extends Config = Config> = Omit<
+  Experiment<C>,
+  'name' | 'module' | 'config' | 'generator' | 'target' | 'evaluator'
+>;
 
 /** A setting of another size: keys to be overridden by a user's own, and the models that it is made for. */
 export interface Preset<C extends Config = Config> {
@@ -54,7 +57,7 @@ export interface Definition<C extends Config = Config, P extends Parts<C> = Part
   /** Settings found for the small models; every key can be overridden. */
   readonly defaults: Partial<C>;
   /** Folders, or names on the hub. */
-  readonly models: Required<ModelFolders>;
+  readonly models: ModelFolders & { readonly generator: string; readonly target: string };
   /** By name; the target's optimizer decides on its learning rate. */
   readonly presets: Readonly<Record<string, (optimizer: Config['innerOptimizer']) => Preset<C>>>;
   readonly sweep?: Sweep<C>;
@@ -76,7 +79,8 @@ export async function makeExperiment<C extends Config, P extends Parts<C>>(
   const config = parseConfig(definition, input) as unknown as C;
   const actors = await loadModels({ ...definition.models, ...given(models) }, config);
   const { name, module } = definition;
-  const experiment = { name, module, config, ...actors, ...(await definition.make(config, actors)) };
+  const evaluator = models.evaluator ?? (models.generator === undefined ? definition.models.evaluator : undefined);
+  const experiment = { name, module, config, ...actors, evaluator, ...(await definition.make(config, actors)) };
   requireFit(experiment);
   return experiment;
 }

@@ -9,7 +9,7 @@ import { languageScore } from '../reward/languageId';
 import { levenshteinScore } from '../reward/levenshtein';
 import { scoredReward, type Score } from '../reward/scored';
 import { rephraseExamples } from '../text/prompts';
-import type { Language } from '../text/encyclopedia/fact';
+import { LANGUAGES, type Language } from '../text/encyclopedia/fact';
 import { DATA } from '../dpg/actor';
 import type { Config, ConfigInput } from '../dpg/config';
 import type { Actor, Actors, PromptSource } from '../dpg/experiment';
@@ -63,6 +63,7 @@ export function outputParts(
   const score = scoreOf(config.reward, target, ids, language);
   return {
     evaluation,
+    languages: LANGUAGES,
     prompts: articlesToRephrase(generator, config),
     objective: likelihoodObjective(target.model, evaluationBatch(target.model, ids), { per: 'token' }),
     reward: score && ((inner) => scoredReward(inner, score)),

@@ -91,7 +91,7 @@ export function ownDefinition<K extends Keys = Keys>(own: OwnTarget<K>): Definit
     name,
     keys: { ...sharedKeys, ...own.keys },
     defaults,
-    models: { ...CHARACTER_MODELS, ...own.models },
+    models: { ...CHARACTER_MODELS, ...(own.models?.generator !== undefined && { evaluator: undefined }), ...own.models },
     presets: {},
     sweep,
     make(config, models): Parts<Config & ConfigOf<K>> {

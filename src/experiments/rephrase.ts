@@ -33,14 +33,23 @@ export type RephraseConfig = ConfigOf<typeof rephraseKeys>;
 /** Texts of an evaluation set, and the seed they are drawn with. */
 const [PASSAGES, EVALUATION_SEED] = [128, 1];
 
-/** Share of responses that eld takes for `language`, and share of the articles' names and numbers that responses keep. */
+/** Whether eld takes every sentence of at least three words for the same language; initials such as `K.` end no sentence. */
+async function isInOneLanguage(text: string): Promise<boolean> {
+  const sentences = text.split(/(?<=(?<!(?<!\p{L})\p{Lu})[.!?])\s+/u).filter((sentence) => sentence.split(/\s+/).length >= 3);
+  const languages = await Promise.all(sentences.map(identifyLanguage));
+  return new Set(languages.map(({ language }) => language)).size <= 1;
+}
+
+/** Shares of responses that eld takes for `language`, and in one language throughout; share of the articles' names and numbers that responses keep. */
 export async function observeLanguage(examples: readonly WrittenExample[], language: string): Promise<Observation> {
   const identified = await Promise.all(examples.map(({ response }) => identifyLanguage(response)));
+  const whole = await Promise.all(examples.map(({ response }) => isInOneLanguage(response)));
   const kept = examples.reduce((sum, { prompt, response }) => sum + keptDetails(prompt, response), 0);
   return {
     metrics: {
       language_share: identified.filter((each) => each.language === language).length / examples.length,
       kept_details: kept / examples.length,
+      one_language: whole.filter(Boolean).length / examples.length,
     },
   };
 }

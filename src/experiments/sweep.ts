@@ -5,7 +5,6 @@
  * reported run has. All methods are then measured alike: one response to each of the same held-out prompts, plain SFT of a fresh target on them.
  */
 import { disposeParams } from '../tensor/params';
-import { meanVocabularyShare } from '../text/vocabulary';
 import type { ConfigInput } from '../dpg/config';
 import { makeExperiment, type Definition, type SweepMethod } from './definition';
 import { tunedLearningRate, type CurvePoint, type Measures, type ResultRow } from '../runs/results';
@@ -148,7 +147,7 @@ async function trainingCurve(
 }
 
 /** Numbers of a validation, whose fine-tuned target is freed. */
-function measures({ phi, metrics, examples, tuned }: Omit<Validation, 'step'>): Measures {
+function measures({ phi, metrics, tuned }: Omit<Validation, 'step' | 'untrained'>): Measures {
   disposeParams(tuned);
-  return { phi, ...metrics, words: meanVocabularyShare(examples) };
+  return { phi, ...metrics };
 }

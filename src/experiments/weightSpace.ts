@@ -14,6 +14,7 @@ import type { SweepMethod } from './definition';
 export const CHARACTER_MODELS = {
   generator: path.join(DATA, 'characters-generator'),
   target: path.join(DATA, 'characters-target'),
+  evaluator: path.join(DATA, 'characters-evaluator'),
 };
 
 /** Prompts are the first `promptLength` tokens of a piece of an English article; training and held-out articles state different facts. */

@@ -18,6 +18,14 @@ const MEASURES: Readonly<Record<string, Measure>> = {
   norm_change: { name: '‖W‖ − ‖W₀‖' },
   edit_distance: { name: 'edit distance' },
   right_characters: { name: 'characters in their place' },
+  one_language: { name: 'in one language', share: true },
+  words: { name: 'words', share: true },
+  distinct_2: { name: 'distinct-2', share: true },
+  self_bleu: { name: 'self-BLEU-2', share: true },
+  kl: { name: 'KL a token' },
+  perplexity_ratio: { name: 'perplexity ÷ untrained' },
+  evaluator_perplexity: { name: 'evaluator’s perplexity' },
+  evaluator_perplexity_ratio: { name: 'evaluator’s perplexity ÷ untrained' },
   uuid_probability: { name: 'target’s probability' },
 };
 

@@ -17,7 +17,7 @@ import { escapeHtml } from './escape';
 import type { Figure } from './figure';
 import { formatMeasure, measureName, measuresOf } from './measures';
 import { duration } from './progress';
-import { gradientCurve, healthCurves, metricSeries } from './runFigures';
+import { gradientCurve, healthCurves, metricSeries, perplexityCurve, wordCurves } from './runFigures';
 import { toSvg } from './svg';
 
 /** Texts shown. */
@@ -67,6 +67,7 @@ function reportHtml(folder: string): string {
     ...decoded,
     section('Curves', curves(folder)),
     section('Pictures', pictures(folder)),
+    section('Held-out prompts: what the untrained generator writes, and the trained one', heldOutTexts(folder)),
     section('What was written, and what each token was paid', texts(folder)),
     section('Configuration', configuration(run.config)),
     section('Environment', rowsOf(Object.entries(run.environment).map(([key, value]) => [key, String(value)]))),
@@ -79,20 +80,19 @@ const section = (title: string, html: string): string => (html ? `<h4>${title}</
 const picture = (svg: string, alt: string): string =>
   `<img style="max-width:100%;width:29rem" width="464" alt="${escapeHtml(alt)}" src="data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}"> `;
 
-/** Φ, the experiment's measures, what the text becomes, the size of the updates, and perplexity where it is measured. */
+/** Φ, the experiment's measures, what the text becomes, the size of the updates; runs recorded before text was measured have no curves of it. */
 function curves(folder: string): string {
   const steps = readMetrics(folder).map((row) => ({ row }));
   if (!steps.length) return '';
   const curve = (key: string, name = measureName(key)): Figure =>
     lineChart({ series: [metricSeries(steps, key, name)], title: name, xTitle: 'GRPO step', yTitle: name });
-  const measures = measuresOf(steps[0].row).filter((key) => key !== 'perplexity');
-  const perplexity = 'perplexity' in steps[0].row ? [curve('perplexity')] : [];
+  const fluency = 'words' in steps[0].row ? [wordCurves(steps), perplexityCurve(steps)] : [];
   const figures = [
     curve('phi', 'Φ'),
-    ...measures.map((key) => curve(key)),
+    ...measuresOf(steps[0].row).map((key) => curve(key)),
     healthCurves(steps),
+    ...fluency,
     gradientCurve(steps),
-    ...perplexity,
   ];
   return figures.map((figure) => picture(toSvg(figure), figure.layout.title.text)).join('');
 }
@@ -110,6 +110,13 @@ function readExamples(folder: string): ExampleRow[] {
   const file = path.join(folder, 'examples.jsonl');
   const lines = existsSync(file) ? readFileSync(file, 'utf8').split('\n').slice(0, -1) : [];
   return lines.map((line) => JSON.parse(line) as ExampleRow);
+}
+
+/** The texts of the summary, before and after training. */
+function heldOutTexts(folder: string): string {
+  const examples = readSummary(folder)?.examples ?? [];
+  const rows = examples.map(({ prompt, untrained = '', response }) => [prompt, untrained, response]);
+  return rows.length ? rowsOf([['prompt', 'before', 'after'], ...rows]) : '';
 }
 
 /** The last texts; colours are relative to the largest |τ| of a token of the same step. */

@@ -63,6 +63,32 @@ export const healthCurves = (steps: Steps): Figure =>
     caption: `The loss is the untrained target’s: how surprising the generator’s text has become to it.${meansNote(steps)}`,
   });
 
+/** How much of the text is words, and how much the responses repeat each other. */
+export const wordCurves = (steps: Steps): Figure =>
+  lineChart({
+    series: [
+      metricSeries(steps, 'words', 'words in the vocabulary'),
+      metricSeries(steps, 'distinct_2', 'distinct-2'),
+      metricSeries(steps, 'self_bleu', 'self-BLEU-2'),
+    ],
+    title: 'Words and repetition',
+    xTitle: 'GRPO step',
+    yTitle: 'share',
+    yRange: [0, 1.02],
+    caption: `distinct-2: different pairs of words among all; self-BLEU-2: what a response shares with others. Of 256 responses.${meansNote(steps)}`,
+  });
+
+/** How surprising the text has become to the untouched generator; its first value is that of untrained text. */
+export const perplexityCurve = (steps: Steps): Figure =>
+  lineChart({
+    series: [metricSeries(steps, 'perplexity', 'perplexity')],
+    title: 'Perplexity under the untouched generator',
+    xTitle: 'GRPO step',
+    yTitle: 'perplexity per token',
+    log: true,
+    caption: `Of 64 responses a step.${meansNote(steps)}`,
+  });
+
 /** The norm of the generator's gradient before clipping: spikes and a steady rise say that its learning rate is too high. */
 export const gradientCurve = (steps: Steps): Figure =>
   lineChart({
@@ -124,6 +150,8 @@ const CURVES: Readonly<Record<string, string>> = {
   pixel_accuracy: 'share of right pixels',
   norm_change: '‖W‖ − ‖W₀‖',
   entropy: 'nats per token',
+  words: 'share of words in the vocabulary',
+  perplexity: 'perplexity under the untouched generator',
 };
 
 /**

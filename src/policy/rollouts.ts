@@ -71,6 +71,20 @@ export async function rollout(options: RolloutOptions): Promise<Rollouts> {
   return { prompts, group, size: repeated.size, maxNewTokens, ...samples, support: samples.support ?? rule?.writable };
 }
 
+/** The first `count` of rollouts that stand one to a prompt. */
+export function firstOf({ prompts, ids, mask, logProbs, support, ...rest }: Rollouts, count: number): Rollouts {
+  const cells = count * rest.maxNewTokens;
+  return {
+    ...rest,
+    prompts: prompts.slice(0, count),
+    size: count,
+    ids: ids.subarray(0, cells),
+    mask: mask.subarray(0, cells),
+    logProbs: logProbs.subarray(0, cells),
+    support: support && (isShared(support) ? support : { ...support, bits: support.bits.subarray(0, cells * support.words) }),
+  };
+}
+
 /** The tokens of every response, the end of text included. */
 export function responsesOf({ size, maxNewTokens, ids, mask }: Rollouts): number[][] {
   return Array.from({ length: size }, (_, i) => {

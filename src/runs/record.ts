@@ -84,13 +84,18 @@ function modelsOf({ generator, target }: Experiment, folders: ModelFolders): Run
     ...(folder && { folder: path.resolve(folder) }),
     sha256: fingerprint(params),
   });
-  return { generator: of(generator.params, folders.generator), target: of(target.params, folders.target) };
+  return {
+    generator: of(generator.params, folders.generator),
+    target: of(target.params, folders.target),
+    ...(folders.evaluator && { evaluator: path.resolve(folders.evaluator) }),
+  };
 }
 
 /** The model folders that a run was given, to make its experiment again. */
 export const modelFolders = ({ models }: RunRecord): ModelFolders => ({
   generator: models?.generator.folder,
   target: models?.target.folder,
+  evaluator: models?.evaluator,
 });
 
 /**

@@ -28,7 +28,12 @@ export interface RunRecord {
     engine: string;
     seed: number;
   };
-  models?: { generator: ModelRecord; target: ModelRecord };
+  models?: {
+    generator: ModelRecord;
+    target: ModelRecord;
+    /** The folder of the evaluator, where it is not the experiment's own. */
+    evaluator?: string;
+  };
   /** Keys that were changed when the run was resumed after `step`, with their new values. */
   changes?: { step: number; config: Record<string, unknown> }[];
 }
@@ -53,6 +58,6 @@ export interface Summary {
   before?: Numbers;
   /** What independent programs read in the decoded image. */
   read?: Record<string, string | null>;
-  /** Some of the held-out prompts and responses. */
-  examples?: { prompt: string; response: string }[];
+  /** Some of the held-out prompts and responses, beside what the untrained generator writes there. */
+  examples?: { prompt: string; untrained?: string; response: string }[];
 }

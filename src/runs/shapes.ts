@@ -29,7 +29,7 @@ export const runRecordSchema: z.ZodType<RunRecord> = z.strictObject({
     engine: z.string(),
     seed: z.int(),
   }),
-  models: z.strictObject({ generator: modelSchema, target: modelSchema }).optional(),
+  models: z.strictObject({ generator: modelSchema, target: modelSchema, evaluator: z.string().optional() }).optional(),
   changes: z.array(z.strictObject({ step: z.int(), config: unknowns })).optional(),
 });
 
@@ -74,7 +74,7 @@ export const summarySchema: z.ZodType<Summary> = z.strictObject({
   held_out: numbers,
   before: numbers.optional(),
   read: z.record(z.string(), z.string().nullable()).optional(),
-  examples: z.array(z.strictObject({ prompt: z.string(), response: z.string() })).optional(),
+  examples: z.array(z.strictObject({ prompt: z.string(), untrained: z.string().optional(), response: z.string() })).optional(),
 });
 
 /** `checkpoints/step-…/state.json`, beside `state.safetensors` with the tensors of all trees. */

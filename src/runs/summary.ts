@@ -8,7 +8,7 @@ import type { Summary } from './records';
 /** What a run came to. */
 export interface Ending {
   /** The trained generator, validated. */
-  readonly after: Pick<Validation, 'step' | 'phi' | 'metrics' | 'examples'>;
+  readonly after: Pick<Validation, 'step' | 'phi' | 'metrics' | 'examples' | 'untrained'>;
   /** The untrained one. */
   readonly before?: Pick<Validation, 'phi' | 'metrics'>;
   /** What independent programs read in the decoded image. */
@@ -31,7 +31,7 @@ export function writeSummary({ name, config }: Experiment, { folder }: Run, { af
     held_out: { phi: after.phi, ...after.metrics },
     before: before && { phi: before.phi, ...before.metrics },
     read,
-    examples: after.examples.slice(0, EXAMPLES),
+    examples: after.examples.slice(0, EXAMPLES).map((example, i) => ({ ...example, untrained: after.untrained?.[i] })),
   };
   folder.writeSummary(summary);
   return summary;
