@@ -37,6 +37,9 @@ export function logitBuffer(a: Arena, rows: number, vocab: number, bytes: number
   return { limit, at: a.floats(limit * vocab), dot: tangent ? a.floats(limit * vocab) : 0 };
 }
 
+/** Far below every logit; times the e⁻⁸⁷ that the kernels make of it, it is still nothing. */
+const FORBIDDEN = -1e9;
+
 /** Pointers and functions of one chunk of rows. */
 interface Chunk {
   readonly rows: number;
@@ -44,6 +47,8 @@ interface Chunk {
   part(p: Pointer, stride?: number): Pointer;
   /** {@link LossRows.logits} ← x·headᵀ on the support. */
   predict(x: Pointer, head: Pointer): void;
+  /** {@link LossRows.logits}, by then derivatives, ← 0 off the support: of e⁻⁸⁷ they are denormal numbers, of which products take a hundred times as long. */
+  clear(): void;
   /** logits (+)= x·headᵀ */
   project(x: Pointer, head: Pointer, logits: Pointer, add?: boolean): void;
   /** dx (+)= dlogits·head */
@@ -59,14 +64,17 @@ function* chunks({ k, rows: total, width, vocab, logits, support }: LossRows): G
     const part = (p: Pointer, stride = 1) => p && p + 4 * from * stride;
     const project = (x: Pointer, head: Pointer, to: Pointer, add = false) =>
       k.gemm(rows, vocab, width, x + at, width, 1, head, 1, width, to, vocab, 0, add);
+    const fill = (value: number) =>
+      support && k.applySupport(rows, vocab, logits.at, part(support.bits, support.stride), support.stride, value);
     yield {
       rows,
       part,
       project,
       predict(x, head) {
         project(x, head, logits.at);
-        if (support) k.applySupport(rows, vocab, logits.at, part(support.bits, support.stride), support.stride);
+        fill(FORBIDDEN);
       },
+      clear: () => fill(0),
       pullBack: (dl, head, dx, add = false) => k.gemm(rows, width, vocab, dl, vocab, 1, head, width, 1, dx + at, width, 0, add),
       addOuter: (dl, x, dHead) => k.gemm(vocab, width, rows, dl, 1, vocab, x + at, width, 1, dHead, width, 0, true),
     };
@@ -87,6 +95,7 @@ export function crossEntropyBackward(s: LossRows, head: Pointer, dHead: Pointer,
   for (const c of chunks(s)) {
     c.predict(x, head);
     s.k.crossEntropyBackward(c.rows, s.vocab, at, c.part(s.targets), c.part(s.weights), c.part(s.values));
+    c.clear();
     c.addOuter(at, x, dHead);
     c.pullBack(at, head, dx);
   }
@@ -175,6 +184,7 @@ export function policyBackward(
     ] as const;
     const results = [c.part(s.values), c.part(r.entropies), c.part(r.kls), c.part(r.clips)] as const;
     s.k.policyBackward(c.rows, s.vocab, at, c.part(s.targets), 1 / temperature, ...inputs, ...results);
+    c.clear();
     c.addOuter(at, x, dHead);
     c.pullBack(at, head, dx);
   }

@@ -93,7 +93,7 @@ export interface Kernels {
     ]
   ): void;
   sampleTokens(rows: N, vocab: N, logits: P, scale: N, uniforms: P, ids: P, logProbs: P): void;
-  applySupport(rows: N, vocab: N, logits: P, bits: P, stride: N): void;
+  applySupport(rows: N, vocab: N, logits: P, bits: P, stride: N, value: N): void;
   minPSupport(rows: N, vocab: N, logits: P, logMinP: N, bits: P): void;
 }
 

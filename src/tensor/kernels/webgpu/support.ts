@@ -8,10 +8,10 @@ const apply = program({
   name: 'applySupport',
   reads: { bits: 'i32' },
   writes: { logits: 'f32' },
-  sizes: { rows: 'u32', vocab: 'u32', stride: 'u32' },
+  sizes: { rows: 'u32', vocab: 'u32', stride: 'u32', value: 'f32' },
   body: `${ROW}
   let own = n.bits + row * n.stride;
-  ${vocabulary('if (((bits[own + j / 32u] >> (j % 32u)) & 1) == 0) { logits[n.logits + at] = -1e9; }')}`,
+  ${vocabulary('if (((bits[own + j / 32u] >> (j % 32u)) & 1) == 0) { logits[n.logits + at] = n.value; }')}`,
 });
 
 const minP = program({
@@ -35,6 +35,7 @@ const minP = program({
 });
 
 export const support = (r: Recorder): Pick<Kernels, 'applySupport' | 'minPSupport'> => ({
-  applySupport: (rows, vocab, logits, bits, stride) => r.run(apply, perRow(rows), { logits, bits }, { rows, vocab, stride }),
+  applySupport: (rows, vocab, logits, bits, stride, value) =>
+    r.run(apply, perRow(rows), { logits, bits }, { rows, vocab, stride, value }),
   minPSupport: (rows, vocab, logits, logMinP, bits) => r.run(minP, perRow(rows), { logits, bits }, { rows, vocab, logMinP }),
 });

@@ -14,8 +14,8 @@ describe('applySupport', () => {
     const allowed = randomAllowed(random, count, VOCAB, (row) => row);
     const { bits, words } = packed(allowed, VOCAB);
     const at = m.put(logits);
-    m.k.applySupport(ROWS, VOCAB, at, m.putIntegers(bits), count === 1 ? 0 : words);
-    const expected = logits.map((x, i) => (allowed[count === 1 ? 0 : Math.floor(i / VOCAB)].includes(i % VOCAB) ? x : -1e9));
+    m.k.applySupport(ROWS, VOCAB, at, m.putIntegers(bits), count === 1 ? 0 : words, -7);
+    const expected = logits.map((x, i) => (allowed[count === 1 ? 0 : Math.floor(i / VOCAB)].includes(i % VOCAB) ? x : -7));
     expect(m.read(at, ROWS * VOCAB)).toEqual(expected);
   });
 });
@@ -42,7 +42,7 @@ describe('sampleTokens after applySupport', () => {
   ])('draws no token that is forbidden, %s', (_, uniform, id) => {
     const { bits } = packed([[5, 42]], VOCAB);
     const [at, ids, logProbs] = [m.put(new Float32Array(VOCAB)), m.putIntegers([77]), m.room(1)];
-    m.k.applySupport(1, VOCAB, at, m.putIntegers(bits), 0);
+    m.k.applySupport(1, VOCAB, at, m.putIntegers(bits), 0, -1e9);
     m.k.sampleTokens(1, VOCAB, at, 1, m.put([uniform]), ids, logProbs);
     expect(m.readIntegers(ids, 1)[0]).toBe(id);
     expect(m.read(logProbs, 1)[0]).toBeCloseTo(Math.log(0.5), 6);

@@ -1,19 +1,16 @@
 // Which tokens may be written: bit j mod 32 of word j / 32 of a row of bits is token j.
 import { rowMax } from './softmax';
 
-/** Far below every logit; times the e⁻⁸⁷ that exp4 makes of it, it is still nothing. */
-const FORBIDDEN: f32 = -1e9;
-
 /**
- * Logits of tokens that may not be written become −10⁹, which leaves them no probability.
+ * What stands at tokens that may not be written becomes `value`.
  * @param stride - words from one row's bits to the next; 0 where all rows have the same
  */
-export function applySupport(rows: i32, vocab: i32, logits: usize, bits: usize, stride: i32): void {
+export function applySupport(rows: i32, vocab: i32, logits: usize, bits: usize, stride: i32, value: f32): void {
   for (let n = 0; n < rows; n++, logits += <usize>vocab << 2, bits += <usize>stride << 2) {
     for (let from = 0; from < vocab; from += 32) {
       const word = load<u32>(bits + (<usize>from >> 3)), count = min(32, vocab - from);
       if (word == 0xffffffff) continue;
-      for (let j = 0; j < count; j++) if (((word >> j) & 1) == 0) store<f32>(logits + (<usize>(from + j) << 2), FORBIDDEN);
+      for (let j = 0; j < count; j++) if (((word >> j) & 1) == 0) store<f32>(logits + (<usize>(from + j) << 2), value);
     }
   }
 }
