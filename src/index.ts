@@ -90,5 +90,6 @@ export {
   tuningTable,
 } from './notebook/sweepFigures';
 export { codeImage } from './notebook/qrFigures';
+export { fluencyRuns, tradeOff } from './notebook/fluencyFigures';
 
 installNotebook();
