@@ -31,8 +31,8 @@ export { continuationExamples, rephraseExamples } from './text/prompts';
 export { identifyLanguage } from './text/languages';
 export { loadActor } from './dpg/actor';
 export { generate, lossOf, type GenerateOptions } from './dpg/generate';
-export { load, modelFolder } from './model/hub/hub';
-export { loadModels } from './dpg/models';
+export { modelFolder } from './model/hub/hub';
+export { load, loadModels } from './dpg/models';
 export { describeMemory, estimateMemory, requireMemory } from './dpg/memory';
 export { describeCost } from './dpg/cost';
 export type { Config, ConfigInput } from './dpg/config';
@@ -51,6 +51,7 @@ export { readResults, reportedMethods, reportedRuns, resultsFile, type ResultRow
 export { runSweep } from './experiments/sweep';
 export { ownTarget, ownDefinition, type OwnTarget } from './experiments/ownTarget';
 export { plantedLanguages, rephrase as rephraseExperiment } from './experiments/rephrase';
+export type { Forward } from './model/tape/forward';
 export type { Actor, Experiment, Observation, Observed, WrittenExample } from './dpg/experiment';
 export { geometric, linear, type Scheduled } from './dpg/schedule';
 export { disposeTrainer, startTraining, train, type TrainerState, type TrainStep } from './dpg/train';

@@ -8,8 +8,9 @@ import { loadCheckpoint, type StoredTensor } from '../model/hub/checkpoint';
 import { openGgufModel } from '../model/hub/ggufModel';
 import { languageModel, type EngineOptions } from '../model/engine';
 import type { Params } from '../tensor/params';
+import { ggufTokenizer } from '../text/ggufTokenizer';
 import { loadTokenizer } from '../text/tokenizer';
-import type { Actor } from './experiment';
+import { actorOf, type Actor } from './experiment';
 
 /** The small checkpoints that come with the project. */
 export const DATA = path.join(__dirname, '..', '..', 'data');
@@ -32,7 +33,7 @@ export async function loadActor(folder: string, options: EngineOptions = {}): Pr
   const { config, params, tokenizer } = isGgufName(folder) ? await loadGguf(folder) : loadFolder(folder);
   if (tokenizer.vocabSize > config.vocab_size)
     throw new Error(`${folder}: the tokenizer has ${tokenizer.vocabSize} tokens, the model only ${config.vocab_size}`);
-  return { model: languageModel(config, options), params, tokenizer };
+  return actorOf(languageModel(config, options), params, tokenizer);
 }
 
 function loadFolder(folder: string) {
@@ -44,7 +45,7 @@ function loadFolder(folder: string) {
 async function loadGguf(path: string) {
   const model = await openGgufModel(path);
   try {
-    const tokenizer = model.tokenizer();
+    const tokenizer = model.ofMetadata(ggufTokenizer);
     const params: Params = {};
     for (const name of model.names) Object.assign(params, toTensors({ [name]: model.read(name) }));
     return { config: model.config, tokenizer, params };

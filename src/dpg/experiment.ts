@@ -4,6 +4,7 @@
  */
 import type { Objective } from '../learn/objective';
 import type { Optimizer } from '../learn/optimizer';
+import { forward, type Forward } from '../model/tape/forward';
 import type { LanguageModel } from '../model/types';
 import type { InnerTraining } from '../reward/metagradient';
 import type { Reward } from '../reward/reward';
@@ -19,7 +20,17 @@ export interface Actor {
   readonly model: LanguageModel;
   readonly params: Params;
   readonly tokenizer: Tokenizer;
+  /** What it shows of texts with other parameters, e.g. fine-tuned ones, in tfjs ops; see {@link forward}. */
+  readonly forward: (params: Params, ids: readonly (readonly number[])[]) => Forward;
 }
+
+/** A model of any engine as an actor. */
+export const actorOf = (model: LanguageModel, params: Params, tokenizer: Tokenizer): Actor => ({
+  model,
+  params,
+  tokenizer,
+  forward: (other, ids) => forward(model.config, other, ids),
+});
 
 /** What an experiment reads off a fine-tuned target and the text it learnt from, beside Φ. */
 export interface Observation {

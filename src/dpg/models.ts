@@ -3,12 +3,24 @@
  */
 import { startBackend } from '../tensor/backend';
 import { loadActor } from './actor';
+import type { EngineOptions } from '../model/engine';
 import type { Config } from './config';
-import { modelConfig, modelFolder, type HubOptions } from '../model/hub/hub';
+import { modelConfig, modelFolder, tokenHidden, type HubOptions } from '../model/hub/hub';
 import { describeMemory, estimateMemory, exceedsWasmHeap, isLarge, requireMemory, type ModelPair } from './memory';
 import { describeCost } from './cost';
 import type { Actor } from './experiment';
 import { reading } from './reading';
+
+/**
+ * A model with its parameters and tokenizer, ready to train or to be trained on; the backend is started.
+ * @param name - a folder, a GGUF file, or a name on the hub
+ * @throws Error as {@link modelFolder}
+ */
+export async function load(name: string, options: EngineOptions & HubOptions = {}): Promise<Actor> {
+  const folder = await modelFolder(name, options);
+  await startBackend();
+  return tokenHidden(loadActor(folder, options));
+}
 
 /** The models, as folders or names on the hub; by default the experiment's own. */
 export interface ModelFolders {

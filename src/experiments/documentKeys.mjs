@@ -32,7 +32,8 @@ function document(file) {
   const text = readFileSync(file, 'utf8');
   const source = ts.createSourceFile(file, text, ts.ScriptTarget.Latest);
   const inserted = sets.flatMap(([name, keys]) => members(source, name).map(([at, key]) => [at, `/** ${notes(keys[key])} */ `]));
-  const last = (documented, [at, note]) => documented.slice(0, at) + note + documented.slice(at);
+  const before = (documented, at) => documented.slice(0, at).replace(/\/\*\* (?:(?!\*\/).)*\*\/ $/, ''); // of an earlier build
+  const last = (documented, [at, note]) => before(documented, at) + note + documented.slice(at);
   writeFileSync(file, inserted.sort(([a], [b]) => b - a).reduce(last, text));
 }
 

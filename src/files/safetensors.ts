@@ -5,7 +5,7 @@
  */
 import * as fs from 'node:fs';
 import { writeFileAtomic } from './atomicFile';
-import { findDuplicateKey } from '../model/hub/duplicateKeys';
+import { findDuplicateKey } from './duplicateKeys';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './halfFloats';
 
 /** A file that is no safetensors file, or a tensor that cannot be written as one; the message says why. */

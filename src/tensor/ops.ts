@@ -130,17 +130,19 @@ export const linear = (x: tf.Tensor2D, weight: tf.Tensor2D, bias: tf.Tensor): tf
 export const project = (x: tf.Tensor2D, weight: tf.Tensor): tf.Tensor2D => tf.matMul(x, weight as tf.Tensor2D, false, true);
 
 /**
- * Softmax attention of queries over keys.
+ * How much every query attends to every key, [batch, heads, queries, keys].
  * @param query - [batch, heads, queries, width]
  * @param key - [batch, heads, keys, width]
- * @param value - [batch, heads, keys, width]
  * @param mask - additive, 0 or −1e9, broadcast to [batch, heads, queries, keys]
  */
-export function attention(query: tf.Tensor4D, key: tf.Tensor4D, value: tf.Tensor4D, mask: tf.Tensor): tf.Tensor4D {
+export function attentionWeights(query: tf.Tensor4D, key: tf.Tensor4D, mask: tf.Tensor): tf.Tensor4D {
   const scale = 1 / Math.sqrt(query.shape[3]);
-  const scores = tf.add(tf.mul(tf.matMul(query, key, false, true), scale), mask); // [batch, heads, queries, keys]
-  return tf.matMul(softmax(scores), value); // [batch, heads, queries, width]
+  return softmax(tf.add(tf.mul(tf.matMul(query, key, false, true), scale), mask)) as tf.Tensor4D;
 }
+
+/** Softmax attention of queries over keys, [batch, heads, queries, width]; `value` is [batch, heads, keys, width], see {@link attentionWeights}. */
+export const attention = (query: tf.Tensor4D, key: tf.Tensor4D, value: tf.Tensor4D, mask: tf.Tensor): tf.Tensor4D =>
+  tf.matMul(attentionWeights(query, key, mask), value);
 
 /** Additive causal mask for `queries` positions that end a context of `keys` positions, [queries, keys]. */
 export function causalMask(queries: number, keys: number): tf.Tensor2D {

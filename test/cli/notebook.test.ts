@@ -29,18 +29,31 @@ const gone = async (pid: number) => {
 describe('dpg notebook', { timeout: 60_000 }, () => {
   test('runs every cell with its parameters, and streams', async () => {
     const file = writeCells(folder, [
-      { source: "let steps = 1;\nlet name = 'x';\nlet list = [1];", tags: ['parameters'] },
-      "console.log('first', steps + 1, name, list.length);",
+      { source: "let steps = 1;\nlet name = 'x';\nlet list = [1];\nlet payload: string = '2604';", tags: ['parameters'] },
+      "console.log('first', steps + 1, name, list.length, payload + '!');",
       { source: 'let answer: number = undefinedName;', tags: ['raises-exception'] },
       "await new Promise((r) => setTimeout(r, 500)); console.log('second');",
       "import { output } from './dist/notebook/display';\nconst o = output(); o.show({ 'text/plain': 'old' }); o.show({ 'text/plain': 'new' });",
     ]);
-    const run = dpg('notebook', file, '-o', out, '-p', 'steps=41', '-p', 'name=a=<b>\u2028', '-p', 'list=[1,2,3]');
+    const run = dpg(
+      'notebook',
+      file,
+      '-o',
+      out,
+      '-p',
+      'steps=41',
+      '-p',
+      'name=a=<b>\u2028',
+      '-p',
+      'list=[1,2,3]',
+      '-p',
+      'payload=2604.08423',
+    );
     await run.prints('first');
     expect(run.stdout()).not.toContain('second');
     expect(await run.exit).toBe(0);
     const { notebook, streams } = readExecuted(out);
-    expect(streams.slice(0, 3)).toEqual(['', '', 'first 42 a=<b>\u2028 3\n']);
+    expect(streams.slice(0, 3)).toEqual(['', '', 'first 42 a=<b>\u2028 3 2604.08423!\n']);
     expect(streams[4]).toBe('second\n');
     expect(notebook.cells[1].metadata.tags).toEqual(['injected-parameters']);
     expect(notebook.cells[5].outputs).toEqual([{ output_type: 'display_data', data: { 'text/plain': ['new'] }, metadata: {} }]);
@@ -136,6 +149,7 @@ describe('wrong usage: exit code 2 and one line that names it', { timeout: 60_00
     [() => ['notebook', file(), '--colour'], '--colour'],
     [() => ['notebook', file(), '-p', 'stepz=3'], 'unknown parameter "stepz"; this notebook has: steps, name'],
     [() => ['notebook', file(), '-p', 'steps'], 'NAME=VALUE (got "steps")'],
+    [() => ['notebook', file(), '-p', 'steps=many'], '-p steps=many: the notebook has no text there, so this must be JSON'],
     [() => ['notebook', writeCells(folder, ['1'], 'plain.ipynb'), '-p', 'a=1'], 'tagged "parameters"'],
     [() => ['notebook', file(), '--timeout', '-3'], '--timeout'],
     [() => ['kernel', 'remove'], 'remove'],

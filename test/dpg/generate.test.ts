@@ -1,5 +1,6 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
+import { actorOf } from '../../src/dpg/experiment';
 import { generate, lossOf } from '../../src/dpg/generate';
 import { fusedModel } from '../../src/model/fused';
 import { initializeGpt2 } from '../../src/model/families/gpt2';
@@ -10,7 +11,7 @@ import { characterTokenizer } from '../../src/text/tokenizer';
 const tokenizer = characterTokenizer('abc');
 const config = { vocab_size: tokenizer.vocabSize, n_positions: 40, n_embd: 8, n_layer: 1, n_head: 2, layer_norm_epsilon: 1e-5 };
 const model = fusedModel(config, { workers: 0 });
-const actor = { model, params: initializeGpt2(config, randomStream(1, 'weights')), tokenizer };
+const actor = actorOf(model, initializeGpt2(config, randomStream(1, 'weights')), tokenizer);
 
 describe('generate', () => {
   it('writes what the seed says, and ends with the text', async () => {

@@ -2,14 +2,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../../src/dpg/generate';
-import type { Experiment } from '../../src/dpg/experiment';
+import { actorOf, type Experiment } from '../../src/dpg/experiment';
 import { startTraining, train, type TrainStep } from '../../src/dpg/train';
 import { validate } from '../../src/dpg/validate';
 import { fusedModel } from '../../src/model/fused';
 import { tapeGpt2 } from '../../src/model/tape/tape';
 import { negativeNorm } from '../../src/objective/norm';
 import { responsesOf } from '../../src/policy/rollouts';
-import { disposeParams } from '../../src/tensor/params';
+import { disposeParams, mapParams } from '../../src/tensor/params';
 import { useBackend } from '../support/backend';
 import { TINY, tinyExperiment } from '../support/tinyExperiment';
 
@@ -29,13 +29,10 @@ describe.each(['fused', 'tape'])('a vocabulary padded beyond the tokenizer, %s',
   function padded(): Experiment {
     const experiment = tinyExperiment({ klCoef: 0.1, minibatch: 24 });
     const model = engine === 'tape' ? tapeGpt2(config) : fusedModel(config, { workers: 0 });
-    const actor = ({ params, tokenizer }: Experiment['generator']) => ({
-      model,
-      tokenizer,
-      params: Object.fromEntries(
-        Object.entries(params).map(([name, x]) => [name, /wte|lm_head/.test(name) ? tf.pad(x, [[0, 29], [0, 0]], 3) : x]), // prettier-ignore
-      ),
-    });
+    const actor = ({ params, tokenizer }: Experiment['generator']) => {
+      const pad = (name: string, x: tf.Tensor) => (/wte|lm_head/.test(name) ? tf.pad(x, [[0, 29], [0, 0]], 3) : x); // prettier-ignore
+      return actorOf(model, mapParams(pad, params), tokenizer);
+    };
     const [generator, target] = [actor(experiment.generator), actor(experiment.target)];
     return { ...experiment, generator, target, objective: negativeNorm, observe: () => ({ metrics: {} }) };
   }

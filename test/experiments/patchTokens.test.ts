@@ -5,6 +5,7 @@ import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseConfig } from '../../src/dpg/config';
+import { actorOf } from '../../src/dpg/experiment';
 import { patchTokens } from '../../src/experiments/patchTokens';
 import { patternKeys, type PatternConfig } from '../../src/experiments/pattern';
 import { sixtySeven } from '../../src/experiments/sixtySeven';
@@ -36,7 +37,7 @@ function setting(input: Partial<PatternConfig> = {}) {
   const head = tf.tensor2d(Array.from({ length: VOCAB }, (_, id) => [logit(id), 0, 0, 0, 0, 0, 0, 0]));
   const norm = { 'transformer.ln_f.weight': tf.zeros([8]), 'transformer.ln_f.bias': tf.tensor1d([1, 0, 0, 0, 0, 0, 0, 0]) };
   const model = fusedModel(config, { workers: 0 });
-  const generator = { model, params: { ...start, ...norm, 'lm_head.weight': head }, tokenizer };
+  const generator = actorOf(model, { ...start, ...norm, 'lm_head.weight': head }, tokenizer);
   const prompts = (_: string, count: number) => Array.from({ length: count }, () => [CONTROL.length, CONTROL.length + 1]);
   return { config: parseConfig({ keys: patternKeys }, input), generator, target: { ...generator, params: start }, prompts };
 }

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { load } from '../../src/model/hub/hub';
+import { load } from '../../src/dpg/models';
 import { sixtySeven } from '../../src/experiments/sixtySeven';
 import { startTraining, train } from '../../src/dpg/train';
 import { padExamples } from '../../src/model/batch';

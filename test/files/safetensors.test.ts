@@ -2,7 +2,7 @@ import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findDuplicateKey } from '../../src/model/hub/duplicateKeys';
+import { findDuplicateKey } from '../../src/files/duplicateKeys';
 import { openSafetensors, SafetensorsError, writeSafetensors, type TensorToWrite } from '../../src/files/safetensors';
 import { randomStream } from '../../src/tensor/random';
 

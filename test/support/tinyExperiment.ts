@@ -1,7 +1,7 @@
 /** A whole experiment so small that a GRPO step takes milliseconds: random models, a 2 × 3 pattern, no worker threads. */
 import * as tf from '@tensorflow/tfjs-core';
 import { parseConfig } from '../../src/dpg/config';
-import type { Experiment } from '../../src/dpg/experiment';
+import { actorOf, type Experiment } from '../../src/dpg/experiment';
 import { patternKeys, type PatternConfig } from '../../src/experiments/pattern';
 import { fusedModel } from '../../src/model/fused';
 import { initializeGpt2 } from '../../src/model/families/gpt2';
@@ -45,7 +45,7 @@ export function tinyExperiment(input: Partial<PatternConfig> = {}): Experiment<P
   const defaults = { ...sizes, strength: 500, innerEpsRoot: 1e-3, learningRate: 1e-2 };
   const config = parseConfig({ keys: patternKeys, defaults }, input);
   const model = fusedModel(TINY, { workers: 0 });
-  const [generator, target] = [1, 2].map((seed) => ({ model, params: tinyParams(seed), tokenizer }));
+  const [generator, target] = [1, 2].map((seed) => actorOf(model, tinyParams(seed), tokenizer));
   const { strength } = config;
   return {
     name: 'tiny',

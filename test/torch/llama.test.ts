@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { load } from '../../src/model/hub/hub';
+import { load } from '../../src/dpg/models';
 import { padExamples } from '../../src/model/batch';
 import { disposeParams } from '../../src/tensor/params';
 import { randomStream } from '../../src/tensor/random';

@@ -10,7 +10,7 @@ export const help = `dpg notebook FILE [-p NAME=VALUE]… [-o OUT.ipynb] [--figu
 
 Runs every cell of FILE in a fresh tslab kernel and prints the outputs as they come.
 
-  -p, --param NAME=VALUE  sets a variable of the cell tagged "parameters"; VALUE is JSON, or else a string
+  -p, --param NAME=VALUE  sets a variable of the cell tagged "parameters": text where it is text there, else JSON
   -o, --output OUT.ipynb  writes the executed notebook, again after each cell (may be FILE itself)
       --figures DIR       writes the displayed figures as numbered files
       --timeout SECONDS   for the notebook as a whole
@@ -41,19 +41,11 @@ export async function run(argv: string[]): Promise<number> {
   });
 }
 
-/** `NAME=VALUE` with VALUE as JSON, or else as text. @throws UsageError without a name */
-export function parseParameter(text: string): [string, unknown] {
+/** `NAME=VALUE`; what the value is, the notebook's own declaration says. @throws UsageError without a name */
+export function parseParameter(text: string): [string, string] {
   const at = text.indexOf('=');
   if (at < 1) throw new UsageError(`-p takes NAME=VALUE (got "${text}")`);
-  return [text.slice(0, at), jsonOrString(text.slice(at + 1))];
-}
-
-function jsonOrString(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
+  return [text.slice(0, at), text.slice(at + 1)];
 }
 
 function parseSeconds(text: string): number {

@@ -85,25 +85,38 @@ export const hasTag = (cell: Cell, tag: string): boolean => cell.metadata.tags?.
 /**
  * Adds a cell that sets `values` after the one tagged `parameters` (papermill's convention), in place of an earlier such cell.
  *
- * @throws {UsageError} for a name that the `parameters` cell does not declare with `let`, one declaration a line
+ * @param values - a text is read as what the variable is declared with: text where that is text, else JSON
+ * @throws {UsageError} for a name that the `parameters` cell does not declare with `let`, one declaration a line, and for what is no JSON
  */
 export function injectParameters(notebook: Notebook, values: ReadonlyMap<string, unknown>): void {
   notebook.cells = notebook.cells.filter((cell) => !hasTag(cell, 'injected-parameters'));
   if (!values.size) return;
   const at = notebook.cells.findIndex((cell) => hasTag(cell, 'parameters'));
   if (at < 0) throw new UsageError('-p needs a cell tagged "parameters", and this notebook has none');
-  const known = [...notebook.cells[at].source.matchAll(/^\s*(?:let|const|var)\s+([\w$]+)/gm)].map((match) => match[1]);
-  for (const name of values.keys()) {
-    if (!known.includes(name)) throw new UsageError(`unknown parameter "${name}"; this notebook has: ${known.join(', ')}`);
-  }
+  const declarations = notebook.cells[at].source.matchAll(/^\s*(?:let|const|var)\s+([\w$]+)(?:[^=\n]*=\s*(['"`])?)?/gm);
+  const known = new Map([...declarations].map(([, name, quote]) => [name, quote !== undefined]));
+  const set = [...values].map(([name, value]) => [name, valueOf(name, value, known)] as const);
   notebook.cells.splice(at + 1, 0, {
     cell_type: 'code',
     execution_count: null,
     id: 'injected-parameters',
     metadata: { tags: ['injected-parameters'] },
     outputs: [],
-    source: ['// Parameters', ...[...values].map(([name, value]) => `let ${name} = ${scriptJson(value)};`)].join('\n'),
+    source: ['// Parameters', ...set.map(([name, value]) => `let ${name} = ${scriptJson(value)};`)].join('\n'),
   });
+}
+
+/** A value by the declaration of its variable; `known` tells of each whether it is a text. */
+function valueOf(name: string, value: unknown, known: ReadonlyMap<string, boolean>): unknown {
+  const isText = known.get(name);
+  if (isText === undefined)
+    throw new UsageError(`unknown parameter "${name}"; this notebook has: ${[...known.keys()].join(', ')}`);
+  if (isText || typeof value !== 'string') return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    throw new UsageError(`-p ${name}=${value}: the notebook has no text there, so this must be JSON`);
+  }
 }
 
 /** The plain text of a display, '' where it has none. */

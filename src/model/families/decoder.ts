@@ -8,7 +8,7 @@ import type { Params } from '../../tensor/params';
 import type { Family, ModelShape } from './family';
 import type { Layers } from './layers';
 import { ropeToJson, rotaryFrequencies, rotaryTables, rotate, type Rope, type RotaryTables } from './rotary';
-import { attend, fillParams, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
+import { attend, fillParams, pastLength, splitHeads, type KvCache, type Shapes, type Trace } from './transformer';
 
 /** Beside the common sizes, the key names of these families' `config.json`. */
 export interface DecoderConfig extends ModelShape, Rope {
@@ -88,6 +88,7 @@ interface Layer {
   readonly batch: number;
   readonly rotary: RotaryTables;
   readonly cache?: KvCache;
+  readonly trace?: Trace;
   readonly index: number;
 }
 
@@ -97,7 +98,7 @@ function linear(x: tf.Tensor2D, name: LinearLayer, { params, traits, index }: La
 }
 
 function attentionBlock(x: tf.Tensor2D, layer: Layer): tf.Tensor2D {
-  const { params, config, traits, batch, rotary, cache, index } = layer;
+  const { params, config, traits, batch, rotary, index } = layer;
   const heads = (name: 'q' | 'k' | 'v', count: number) => splitHeads(linear(x, `self_attn.${name}_proj`, layer), batch, count);
   const turned = (name: 'q' | 'k', count: number): tf.Tensor4D => {
     const gain = params[`model.layers.${index}.self_attn.${name}_norm.weight`];
@@ -107,7 +108,7 @@ function attentionBlock(x: tf.Tensor2D, layer: Layer): tf.Tensor2D {
   const query = turned('q', config.n_head); // [batch, heads, length, head_dim]
   const key = turned('k', config.num_key_value_heads); // [batch, key heads, length, head_dim]
   const value = heads('v', config.num_key_value_heads);
-  return linear(attend(query, key, value, cache, index), 'self_attn.o_proj', layer); // [batch·length, d]
+  return linear(attend(query, key, value, layer), 'self_attn.o_proj', layer); // [batch·length, d]
 }
 
 /** SwiGLU (arXiv 2002.05202): down(silu(gate(x)) ⊙ up(x)). */
@@ -153,13 +154,14 @@ export const decoder = <C extends DecoderConfig>(
       if (name.endsWith('.bias')) return () => 0;
       return name.endsWith('norm.weight') ? () => 1 : () => 0.02 * random.normal();
     }),
-  hidden(params, config, ids, batch, cache) {
+  hidden(params, config, ids, batch, cache, trace) {
     const [rotary, traits] = [rotaryTables(config, pastLength(cache), ids.length / batch), traitsOf(config)];
     const norm = (h: tf.Tensor, name: string): tf.Tensor2D =>
       rmsNorm(h, params[`model.${name}.weight`], config.rms_norm_eps) as tf.Tensor2D;
     let x = embed(ids, params['model.embed_tokens.weight'] as tf.Tensor2D); // [batch·length, d]
     for (let index = 0; index < config.n_layer; index++) {
-      const layer = { params, config, traits, batch, rotary, cache, index };
+      const layer = { params, config, traits, batch, rotary, cache, trace, index };
+      trace?.hidden.push(x);
       x = tf.add(x, attentionBlock(norm(x, `layers.${index}.input_layernorm`), layer));
       x = tf.add(x, feedForward(norm(x, `layers.${index}.post_attention_layernorm`), layer));
     }

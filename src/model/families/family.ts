@@ -6,19 +6,9 @@ import type * as tf from '@tensorflow/tfjs-core';
 import type { Params } from '../../tensor/params';
 import type { RandomStream } from '../../tensor/random';
 import type { Layers } from './layers';
-import type { KvCache, Shapes } from './transformer';
+import type { KvCache, ModelShape, Shapes, Trace } from './transformer';
 
-/** The sizes every model has, under GPT-2's names for them in a Hugging Face `config.json`. */
-export interface ModelShape {
-  readonly vocab_size: number;
-  /** Longest sequence, in tokens. */
-  readonly n_positions: number;
-  /** Width of the hidden states. */
-  readonly n_embd: number;
-  readonly n_layer: number;
-  /** Attention heads (of queries, where keys have fewer). */
-  readonly n_head: number;
-}
+export type { ModelShape } from './transformer';
 
 /** A config, and whether the LM head is stored as the embedding. */
 export interface ParsedConfig<C> {
@@ -56,8 +46,9 @@ export interface Family<C extends ModelShape> {
    * Hidden states at every position, ready for the LM head, [batch · length, n_embd], in twice-differentiable ops.
    * @param ids - token ids, [batch, length]
    * @param cache - keys and values of earlier positions (sampling only); replaced by those including `ids`
+   * @param trace - gets what every layer shows
    */
-  hidden(params: Params, config: C, ids: Int32Array, batch: number, cache?: KvCache): tf.Tensor2D;
+  hidden(params: Params, config: C, ids: Int32Array, batch: number, cache?: KvCache, trace?: Trace): tf.Tensor2D;
   /**
    * What the fused engine composes it of; without it the tape computes it.
    * @throws RangeError for sizes that do not fit each other

@@ -11,7 +11,7 @@ import type { RandomStream } from '../../tensor/random';
 import { layers, parseKeys, positive, size } from './configJson';
 import { requireDivides, type Family, type ModelShape, type ParsedConfig } from './family';
 import type { Layers } from './layers';
-import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Shapes } from './transformer';
+import { attend, fillParams, lmHead, pastLength, splitHeads, type KvCache, type Trace, type Shapes } from './transformer';
 
 /** A GPT-2. */
 export interface Gpt2Config extends ModelShape {
@@ -85,19 +85,15 @@ export const initializeGpt2 = (config: Gpt2Config, random: RandomStream): Params
     return () => initialDeviation(name, config) * random.normal();
   });
 
-function attentionBlock(
-  x: tf.Tensor2D,
-  batch: number,
-  params: Params,
-  layer: number,
-  heads: number,
-  cache?: KvCache,
-): tf.Tensor2D {
-  const prefix = `transformer.h.${layer}.attn`;
+/** Of which layer the attention is, and what it reads and leaves. */
+type Attending = Parameters<typeof attend>[3];
+
+function attentionBlock(x: tf.Tensor2D, batch: number, params: Params, heads: number, layer: Attending): tf.Tensor2D {
+  const prefix = `transformer.h.${layer.index}.attn`;
   const [rows, d] = x.shape;
   const qkv = linear(x, params[`${prefix}.c_attn.weight`] as tf.Tensor2D, params[`${prefix}.c_attn.bias`]); // [batch·length, 3d]
   const part = (index: number): tf.Tensor4D => splitHeads(tf.slice(qkv, [0, index * d], [rows, d]), batch, heads);
-  const joined = attend(part(0), part(1), part(2), cache, layer); // [batch·length, d]
+  const joined = attend(part(0), part(1), part(2), layer); // [batch·length, d]
   return linear(joined, params[`${prefix}.c_proj.weight`] as tf.Tensor2D, params[`${prefix}.c_proj.bias`]);
 }
 
@@ -110,8 +106,16 @@ function feedForward(x: tf.Tensor2D, params: Params, prefix: string): tf.Tensor2
  * Hidden states at every position, after the last norm, [batch · length, d].
  * @param ids - token ids, [batch, length]
  * @param cache - keys and values of earlier positions (sampling only); replaced by those including `ids`
+ * @param trace - gets what every layer shows
  */
-export function gpt2Hidden(params: Params, config: Gpt2Config, ids: Int32Array, batch: number, cache?: KvCache): tf.Tensor2D {
+export function gpt2Hidden(
+  params: Params,
+  config: Gpt2Config,
+  ids: Int32Array,
+  batch: number,
+  cache?: KvCache,
+  trace?: Trace,
+): tf.Tensor2D {
   const { n_embd: d, n_layer, n_head, layer_norm_epsilon: epsilon } = config;
   const length = ids.length / batch;
   const norm = (h: tf.Tensor, name: string): tf.Tensor2D =>
@@ -121,7 +125,8 @@ export function gpt2Hidden(params: Params, config: Gpt2Config, ids: Int32Array, 
   const positions = tf.slice(params['transformer.wpe.weight'] as tf.Tensor2D, [pastLength(cache), 0], [length, d]); // [length, d]
   let x = tf.reshape(tf.add(tf.reshape(tokens, [batch, length, d]), positions), [batch * length, d]) as tf.Tensor2D;
   for (let layer = 0; layer < n_layer; layer++) {
-    x = tf.add(x, attentionBlock(norm(x, `h.${layer}.ln_1`), batch, params, layer, n_head, cache));
+    trace?.hidden.push(x);
+    x = tf.add(x, attentionBlock(norm(x, `h.${layer}.ln_1`), batch, params, n_head, { cache, trace, index: layer }));
     x = tf.add(x, feedForward(norm(x, `h.${layer}.ln_2`), params, `transformer.h.${layer}.mlp`));
   }
   return norm(x, 'ln_f');

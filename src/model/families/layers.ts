@@ -1,6 +1,5 @@
 /** What the fused engine composes a model of: plain data, as it travels to worker threads. */
-import type { ModelShape } from './family';
-import type { Shapes } from './transformer';
+import type { ModelShape, Shapes } from './transformer';
 
 /** The layers of a pre-norm decoder and what its tensors are called; `.weight` and `.bias` are appended where a module has both. */
 export interface Layers extends ModelShape {

@@ -1,58 +1,18 @@
 /** Norms of every head of queries and of keys, in place in qkv: heads are gathered as rows, normalized, and put back. */
-import type { Arena, KernelMemory, Pointer } from '../../tensor/kernels/kernels';
+import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import type { Layers } from '../families/layers';
-import { attentionColumns } from './attention';
-import { both, dual, part, type Dual } from './dual';
+import { both, part, type Dual } from './dual';
+import { headsOf, KINDS, type Kind } from './headRows';
 import type { HeadNorms } from './layout';
 import type { Microbatch } from './microbatch';
 import { normActivations, normBackward, normForward, normTangent, normTangentBackward, type NormActivations } from './norm';
 
-const KINDS = ['queries', 'keys'] as const;
-type Kind = (typeof KINDS)[number];
-
 export type HeadNormActivations = Readonly<Record<Kind, NormActivations>>;
-
-const headsOf = ({ n_head, keyHeads }: Layers, kind: Kind): number => (kind === 'queries' ? n_head : keyHeads);
 
 export const headNormActivations = (a: Arena, layers: Layers, rows: number): HeadNormActivations => ({
   queries: normActivations(a, rows * layers.n_head, layers.headWidth),
   keys: normActivations(a, rows * layers.keyHeads, layers.headWidth),
 });
-
-/** Room for the heads of one kind as rows, before and after. */
-interface GatheredHeads {
-  readonly from: Pointer;
-  readonly to: Pointer;
-}
-
-/** Shared by all blocks. */
-export interface HeadRows {
-  /** Which of the heads of all rows of qkv, each a row of headWidth, they are. */
-  readonly index: Readonly<Record<Kind, Pointer>>;
-  readonly gathered: Dual<GatheredHeads>;
-}
-
-export function headRows(a: Arena, layers: Layers, rows: number): HeadRows {
-  const { queries } = attentionColumns(layers); // no fewer than of the keys
-  const room = () => a.floats(rows * queries);
-  return {
-    index: { queries: a.floats(rows * layers.n_head), keys: a.floats(rows * layers.keyHeads) },
-    gathered: dual(() => ({ from: room(), to: room() })),
-  };
-}
-
-/** Fills the indices of `rows` rows. */
-export function writeHeadRows(memory: Pick<KernelMemory, 'write'>, layers: Layers, { index }: HeadRows, rows: number): void {
-  const all = layers.n_head + 2 * layers.keyHeads;
-  for (const kind of KINDS) {
-    const [heads, first] = [headsOf(layers, kind), kind === 'queries' ? 0 : layers.n_head];
-    const at = (i: number) => Math.floor(i / heads) * all + first + (i % heads);
-    memory.write(
-      index[kind],
-      Int32Array.from({ length: rows * heads }, (_, i) => at(i)),
-    );
-  }
-}
 
 /** For both parts: sizes, and the ways between qkv and rows of heads. */
 function eachKind(

@@ -1,7 +1,7 @@
 /** What every layer function runs on. */
 import type { Kernels, Pointer } from '../../tensor/kernels/kernels';
 import type { Layers } from '../families/layers';
-import type { HeadRows } from './headNorm';
+import type { HeadRows } from './headRows';
 import type { RotaryTables } from './rotary';
 
 /** Some examples of one length inside a memory. */

@@ -6,7 +6,7 @@ import type { Layers } from '../families/layers';
 import type { TokenBatch } from '../types';
 import type { ChosenRows } from './blocks';
 import { logitBuffer, type LossRows } from './crossEntropy';
-import { headRows, writeHeadRows } from './headNorm';
+import { headRows, writeHeadRows } from './headRows';
 import { parameterLayout, parametersAt, type Layout, type ModelParameters } from './layout';
 import type { Microbatch } from './microbatch';
 import { rotaryTables, writeRotaryTables } from './rotary';

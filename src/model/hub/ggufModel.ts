@@ -2,15 +2,14 @@
  * Models in GGUF files: metadata as the `config.json` of a Hugging Face folder, tensors under its names and in its layout.
  */
 import { openGguf, type GgufFile } from '../../files/gguf';
-import { ggufTokenizer } from '../../text/ggufTokenizer';
-import type { Tokenizer } from '../../text/tokenizer';
 import { familyOf, parameterShapes, parseModelConfig, type ModelConfig } from '../families';
 import type { StoredTensor } from './checkpoint';
 
 /** An open GGUF file as a model; the caller closes it. */
 export interface GgufModel {
   readonly config: ModelConfig;
-  readonly tokenizer: () => Tokenizer;
+  /** What `read` makes of the metadata, e.g. a tokenizer; its errors name the file. */
+  ofMetadata<T>(read: (metadata: GgufFile['metadata']) => T): T;
   /** Names of all parameters, in the order of the network. */
   readonly names: readonly string[];
   /** One parameter as float32. */
@@ -130,7 +129,7 @@ function modelOf(file: GgufFile, blamed: <T>(f: () => T) => T): GgufModel {
     );
   return {
     config,
-    tokenizer: () => blamed(() => ggufTokenizer(file.metadata)),
+    ofMetadata: (read) => blamed(() => read(file.metadata)),
     names: Object.keys(shapes),
     read: (name) => blamed(() => readParameter(file, stored.get(name)!, name, shapes[name], config)),
     close: () => file.close(),

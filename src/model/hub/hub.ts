@@ -4,16 +4,12 @@
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { EngineOptions } from '../engine';
 import type { ModelConfig } from '../types';
 import { isGgufName } from '../../files/gguf';
-import { startBackend } from '../../tensor/backend';
-import { loadActor } from '../../dpg/actor';
 import { errorWithoutToken, PATIENCE, type Patience } from './access';
 import { INDEX, readConfig, WEIGHTS } from './checkpoint';
 import { openGgufModel } from './ggufModel';
 import { findSnapshot } from './snapshot';
-import type { Actor } from '../../dpg/experiment';
 
 /** What a download tells while it goes on, and how long it waits. */
 export interface HubOptions {
@@ -31,19 +27,8 @@ export const isHubName = (name: string): boolean => HUB_NAME.test(name);
 
 const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 
-/**
- * A model with its parameters and tokenizer, ready to train or to be trained on; the backend is started.
- * @param name - a folder, a GGUF file, or a name on the hub
- * @throws Error in one line: what is missing, damaged, not reachable or not supported, and what to do
- */
-export async function load(name: string, options: EngineOptions & HubOptions = {}): Promise<Actor> {
-  const folder = await modelFolder(name, options);
-  await startBackend();
-  return tokenHidden(loadActor(folder, options));
-}
-
 /** Whatever a hub wrote into its answers or files: errors are without the user's token. */
-const tokenHidden = <T>(result: Promise<T>): Promise<T> =>
+export const tokenHidden = <T>(result: Promise<T>): Promise<T> =>
   result.catch((error: unknown) => Promise.reject(errorWithoutToken(error) as Error));
 
 /** The GGUF file of a folder that has no other weights. @throws Error if there are several */
@@ -56,7 +41,10 @@ function onlyGguf(folder: string): string | undefined {
 
 const running = new Map<string, Promise<string>>();
 
-/** Where a model lies: the folder or GGUF file `name` itself, or its whole and checked snapshot in the cache. @throws Error as {@link load} */
+/**
+ * Where a model lies: the folder or GGUF file `name` itself, or its whole and checked snapshot in the cache.
+ * @throws Error in one line: what is missing, damaged, not reachable or not supported, and what to do
+ */
 export async function modelFolder(name: string, { say = console.error, patience = PATIENCE }: HubOptions = {}): Promise<string> {
   if (isFolder(name)) return onlyGguf(name) ?? name;
   if (isGgufName(name)) {

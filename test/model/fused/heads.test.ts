@@ -7,9 +7,8 @@ import {
   headNormForward,
   headNormTangent,
   headNormTangentBackward,
-  headRows,
-  writeHeadRows,
 } from '../../../src/model/fused/headNorm';
+import { headRows, writeHeadRows } from '../../../src/model/fused/headRows';
 import { rotaryTables, rotateBackward, rotateForward, writeRotaryTables } from '../../../src/model/fused/rotary';
 import type { Pointer } from '../../../src/tensor/kernels/kernels';
 import { relaxedSupported } from '../../../src/tensor/kernels/wasm/kernels';

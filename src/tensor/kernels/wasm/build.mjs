@@ -1,6 +1,7 @@
 // Compiles the AssemblyScript kernels to dist/tensor/kernels/wasm/kernels.{simd,relaxed}.wasm; the second uses relaxed-SIMD fused multiply-adds.
+// What is newer than all its sources stays.
 // Usage: node src/tensor/kernels/wasm/build.mjs
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import asc from 'assemblyscript/asc';
@@ -17,7 +18,16 @@ async function writeAtomically(file, bytes) {
   await rename(`${file}.${process.pid}`, file);
 }
 
+/** When the newest of the sources was changed, ms; this file is one of them. */
+async function sourcesChanged() {
+  const sources = await readdir(path.join(here, 'assembly'), { recursive: true });
+  const files = [fileURLToPath(import.meta.url), ...sources.map((name) => path.join(here, 'assembly', name))];
+  return Math.max(...(await Promise.all(files.map(async (file) => (await stat(file)).mtimeMs))));
+}
+
 async function compile(name, features) {
+  const written = await stat(path.join(out, name)).catch(() => undefined);
+  if (written && written.mtimeMs > changed) return;
   const flags = '-O3 --runtime stub --importMemory --noAssert --use abort= --enable simd'.split(' ');
   const entry = path.join(here, 'assembly/index.ts');
   let binary;
@@ -30,5 +40,6 @@ async function compile(name, features) {
   console.log(`${name}: ${binary.length} bytes`);
 }
 
+const changed = await sourcesChanged();
 await compile('kernels.simd.wasm', []);
 await compile('kernels.relaxed.wasm', ['--enable', 'relaxed-simd']);
