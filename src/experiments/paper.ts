@@ -32,6 +32,7 @@ const PAPER: ConfigInput = {
   promptLength: 320, // paper: up to 1,024, Wikipedia articles; ours are shorter
   maxNewTokens: 128, // paper: 128
   temperature: 1, // paper: 1
+  supportMinP: 0, // paper: all tokens may be written
   reward: 'metagradient', // paper: metagradient
   credit: 'example', // paper: example
   crossGroupBatching: true, // paper: true

@@ -122,7 +122,7 @@ describe('a key', () => {
     const schema = jsonSchema(keys, 'sixty-seven', defaults) as { properties: Record<string, object> };
     expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
     expect(Object.keys(schema.properties)).toEqual(Object.keys(keys));
-    expect(schema.properties.steps).toMatchObject({ type: 'integer', minimum: 1, maximum: 1_000_000, default: 200 });
+    expect(schema.properties.steps).toMatchObject({ type: 'integer', minimum: 1, maximum: 1_000_000, default: 40 });
     expect(schema.properties.engine).toMatchObject({ enum: ['auto', 'fused', 'tape'] });
   });
 });

@@ -61,7 +61,15 @@ describe.each([
 
 describe('a Llama that chats writes for a GPT-2', () => {
   it('a whole step, from text to text', async () => {
-    const sizes = { prompts: 2, groupSize: 2, promptLength: 260, maxNewTokens: 8, minibatch: 4, heldOutExamples: 2 };
+    const sizes = {
+      prompts: 2,
+      groupSize: 2,
+      promptLength: 260,
+      maxNewTokens: 8,
+      minibatch: 4,
+      heldOutExamples: 2,
+      credit: 'example',
+    } as const;
     const names = { generator: folders.llama, target: folders.gpt2 };
     const experiment = await sixtySeven({ ...sizes, steps: 1, klCoef: 0, engine: 'auto', workers: 1 }, names);
     const { generator, target } = experiment;

@@ -54,10 +54,19 @@ describe('a report', () => {
     expect(html).not.toMatch(/<script|<link|https?:|url\(/);
     const [, ...sections] = html.split('<h4>').map((part) => part.split('</h4>')[0]);
     expect(sections).toEqual(['Curves', 'What was written, and what each token was paid', 'Configuration', 'Environment']);
-    expect(html.match(/<img [^>]*alt="[^"]+" src="data:image\/svg\+xml;base64,[^"]+">/g)).toHaveLength(4);
+    expect(html.match(/<img [^>]*alt="[^"]+" src="data:image\/svg\+xml;base64,[^"]+">/g)).toHaveLength(6);
     const [changed, same] = html.split('<details>');
     expect(changed).toMatch(/strength<\/div><\/td><td[^>]*><div[^>]*>7<\/div>/);
     expect(same).not.toContain('>strength<');
+  });
+
+  test('shows the held-out texts before and after training', () => {
+    const copy = join(place, 'summarized');
+    fs.cpSync(folder, copy, { recursive: true });
+    const examples = [{ prompt: 'a prompt', untrained: 'early', response: 'late' }];
+    const summary = { experiment: 'sixty-seven', seed: 0, steps: 2, seconds: 1, held_out: { phi: -1 }, examples };
+    fs.writeFileSync(join(copy, 'summary.json'), JSON.stringify(summary));
+    expect(reportPage(copy)).toMatch(/before<.*after<.*a prompt<.*early<.*late</);
   });
 
   test.each(HOSTILE)('has no markup of %j', (text) => {
