@@ -9,6 +9,8 @@ import { heldOutFluency, stepFluency } from '../../src/dpg/fluency';
 import { writtenExamples } from '../../src/dpg/reading';
 import { startTraining, train } from '../../src/dpg/train';
 import { validate } from '../../src/dpg/validate';
+import { supportRule } from '../../src/dpg/supportRule';
+import type { SupportRule } from '../../src/model/types';
 import { saveCheckpoint } from '../../src/model/hub/checkpoint';
 import { responsesOf, rollout, type Rollouts } from '../../src/policy/rollouts';
 import { disposeParams, type Params } from '../../src/tensor/params';
@@ -27,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** Twelve responses of some generator. */
-const written = (params: Params, temperature = 1): Promise<Rollouts> =>
+const written = (params: Params, temperature = 1, rule?: SupportRule): Promise<Rollouts> =>
   rollout({
     model: experiment.generator.model,
     params,
@@ -36,6 +38,7 @@ const written = (params: Params, temperature = 1): Promise<Rollouts> =>
     maxNewTokens: 5,
     temperature,
     endTokens: experiment.generator.tokenizer.eosIds,
+    rule,
     random: randomStream(2, 'sampling'),
   });
 
@@ -86,6 +89,18 @@ describe('perplexity and KL of a step', () => {
     const { kl, perplexity } = await stepFluency(warm, rollouts, writtenExamples(experiment.generator, rollouts));
     expect(kl).toBeCloseTo(0, 5);
     expect(perplexity).toBeCloseTo(await perplexityOf(experiment.generator.params, rollouts), 3);
+  });
+
+  it('where some tokens alone may be written, takes the KL among these, the perplexity among all', async () => {
+    const held: Experiment = { ...experiment, config: { ...experiment.config, supportMinP: 0.9 } };
+    const { params } = experiment.generator;
+    const rollouts = await written(params, 1, supportRule(held));
+    const { kl, perplexity } = await stepFluency(held, rollouts, writtenExamples(experiment.generator, rollouts));
+    expect(kl).toBeCloseTo(0, 5);
+    expect(perplexity).toBeCloseTo(await perplexityOf(params, rollouts), 3);
+    const { metrics, tuned } = await validate(held);
+    disposeParams(tuned);
+    expect(metrics.perplexity_ratio).toBeLessThan(0.9); // beside what the generator writes by itself
   });
 
   it('stand in every row, the KL also where none is asked for', async () => {
