@@ -4,6 +4,8 @@
  */
 import * as fs from 'node:fs';
 import { GGMLQuantizationType, gguf, type GGUFParseOutput } from '@huggingface/gguf';
+import { refusePointer } from './json';
+import { printable, shorten, shown } from './printable';
 import { dequantize, GGUF_LAYOUTS, type GgufDtype } from './quantized';
 
 /** A tensor of the file. */
@@ -35,18 +37,21 @@ export async function openGguf(path: string): Promise<GgufFile> {
   const refuse = (reason: string): never => {
     throw new Error(`${path}: ${reason}`);
   };
-  const header = await gguf(path, { allowLocalFile: true }).catch((error: unknown) =>
-    refuse(error instanceof RangeError ? 'its header is damaged or cut off' : (error as Error).message),
-  );
+  const header = await gguf(path, { allowLocalFile: true }).catch((error: unknown) => {
+    refusePointer(firstBytes(path), refuse);
+    return refuse(
+      error instanceof RangeError ? 'its header is damaged or cut off' : printable(shorten((error as Error).message, 300)),
+    );
+  });
   const fd = fs.openSync(path, 'r');
   try {
     const tensors = checkedTensors(header, fs.fstatSync(fd).size, refuse);
     const read = (name: string): Float32Array<ArrayBuffer> => {
-      const tensor = tensors.get(name) ?? refuse(`there is no tensor ${JSON.stringify(name)}`);
+      const tensor = tensors.get(name) ?? refuse(`there is no tensor ${shown(name)}`);
       const length = byteLength(tensor);
       if (length === undefined)
         return refuse(
-          `tensor ${JSON.stringify(name)} is of type ${tensor.dtype}, which is not read (supported: ${Object.keys(GGUF_LAYOUTS).join(', ')})`,
+          `tensor ${shown(name)} is of type ${tensor.dtype}, which is not read (supported: ${Object.keys(GGUF_LAYOUTS).join(', ')})`,
         );
       return dequantize(readBytes(fd, tensor.begin, length), tensor.dtype as GgufDtype);
     };
@@ -55,6 +60,14 @@ export async function openGguf(path: string): Promise<GgufFile> {
     fs.closeSync(fd);
     throw error;
   }
+}
+
+function firstBytes(path: string): Uint8Array {
+  const fd = fs.openSync(path, 'r');
+  const bytes = Buffer.alloc(64);
+  fs.readSync(fd, bytes);
+  fs.closeSync(fd);
+  return bytes;
 }
 
 /** The tensors, none outside the file, none over another, no name twice. */
@@ -69,7 +82,7 @@ function checkedTensors(
   if (Object.keys(metadata).length !== Number(metadata.kv_count) + 3) refuse('its header has a key twice'); // version and the two counts are added
   const tensors = new Map<string, GgufTensor>();
   for (const { name, shape, dtype, offset } of tensorInfos) {
-    if (tensors.has(name)) refuse(`it has the tensor ${JSON.stringify(name)} twice`);
+    if (tensors.has(name)) refuse(`it has the tensor ${shown(name)} twice`);
     const tensor = {
       dtype: GGMLQuantizationType[dtype] ?? `number ${dtype}`,
       shape: shape.map(Number).reverse(),
@@ -84,7 +97,7 @@ function checkedTensors(
 function checkLayout(tensors: ReadonlyMap<string, GgufTensor>, size: number, refuse: (reason: string) => never): void {
   let covered = 0;
   for (const [name, tensor] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin)) {
-    const where = `tensor ${JSON.stringify(name)}`;
+    const where = `tensor ${shown(name)}`;
     if (tensor.begin < covered) refuse(`${where} overlaps another`);
     const length = byteLength(tensor) ?? 1; // of a dtype that is not read, its start must at least be there
     if (!Number.isInteger(length)) refuse(`${where}: rows of [${tensor.shape}] are no whole blocks of ${tensor.dtype}`);

@@ -41,10 +41,10 @@ export function parseJson<T>(where: string, text: string, schema: z.ZodType<T>):
 /** What Git has in place of a large file that was not fetched. */
 const LFS_POINTER = 'version https://git-lfs.github.com/spec/';
 
-/** @throws Error naming the file if its first bytes are those of a Git LFS pointer */
-export function refusePointer(path: string, start: Uint8Array): void {
+/** Refuses a file whose first bytes are those of a Git LFS pointer. */
+export function refusePointer(start: Uint8Array, refuse: (reason: string) => never): void {
   if (Buffer.from(start.subarray(0, LFS_POINTER.length)).toString('latin1') === LFS_POINTER)
-    throw new Error(`${path} is a Git LFS pointer, not the file itself: fetch that with "git lfs pull"`);
+    refuse('this is a Git LFS pointer, not the file itself: fetch that with "git lfs pull"');
 }
 
 /** Content of a file that ought to be there. @throws Error naming the path and the cause */
@@ -57,7 +57,9 @@ export function readBytes(path: string): Buffer {
     const causes: Record<string, string> = { ENOENT: 'there is no such file', EISDIR: 'it is a folder', EACCES: 'no permission' };
     throw new Error(`cannot read ${path}: ${causes[code ?? ''] ?? message}`, { cause: error });
   }
-  refusePointer(path, bytes);
+  refusePointer(bytes, (reason) => {
+    throw new Error(`${path}: ${reason}`);
+  });
   return bytes;
 }
 

@@ -6,6 +6,8 @@
 import * as fs from 'node:fs';
 import { writeFileAtomic } from './atomicFile';
 import { findDuplicateKey } from './duplicateKeys';
+import { refusePointer } from './json';
+import { shown } from './printable';
 import { fromBfloat16, fromFloat16, toBfloat16, toFloat16 } from './halfFloats';
 
 /** A file that is no safetensors file, or a tensor that cannot be written as one; the message says why. */
@@ -129,12 +131,14 @@ function refuse(reason: string): never {
 
 function readHeader(fd: number): { header: string; dataStart: number; dataLength: number } {
   const size = fs.fstatSync(fd).size;
+  refusePointer(readBytes(fd, 0, Math.min(size, 64)), refuse);
   if (size < 8) refuse(`a file of ${size} bytes has no room for the header length (8 bytes)`);
   const length = Number(new DataView(readBytes(fd, 0, 8).buffer).getBigUint64(0, true));
   if (length > MAX_HEADER) refuse(`the header length ${length} is above the limit of ${MAX_HEADER} bytes`);
   if (8 + length > size) refuse(`the header (${length} bytes) ends behind the file (${size} bytes)`);
   const header = decodeUtf8(readBytes(fd, 8, length));
-  if (!header.startsWith('{')) refuse('the header does not start with {');
+  if (!header.startsWith('{'))
+    refuse(`the header does not start with {${header.startsWith('\ufeff') ? ' but with a byte order mark' : ''}`);
   return { header, dataStart: 8 + length, dataLength: size - 8 - length };
 }
 
@@ -157,7 +161,7 @@ function parseJson(text: string): unknown {
 function parseHeader(header: string, dataLength: number): Pick<SafetensorsFile, 'tensors' | 'metadata'> {
   const entries = Object.entries(parseJson(header) as Record<string, unknown>);
   const duplicate = findDuplicateKey(header); // JSON.parse keeps the last of two equal keys and says nothing
-  if (duplicate !== null) refuse(`the header has the key ${JSON.stringify(duplicate)} twice`);
+  if (duplicate !== null) refuse(`the header has the key ${shown(duplicate)} twice`);
   const tensors = new Map<string, TensorInfo>();
   let metadata: Record<string, string> = {};
   for (const [name, value] of entries) {
@@ -173,24 +177,24 @@ function parseMetadata(value: unknown): Record<string, string> {
   if (!isObject(value)) return refuse('__metadata__ is not an object');
   for (const [key, text] of Object.entries(value)) {
     if (key === '__proto__') refuse('__metadata__ must not have the key __proto__');
-    if (typeof text !== 'string') refuse(`__metadata__ ${JSON.stringify(key)} is not a string`);
+    if (typeof text !== 'string') refuse(`__metadata__ ${shown(key)} is not a string`);
   }
   return value as Record<string, string>;
 }
 
 function parseInfo(name: string, value: unknown): TensorInfo {
-  const where = `tensor ${JSON.stringify(name)}`;
+  const where = `tensor ${shown(name)}`;
   if (!isObject(value)) return refuse(`${where} is not an object`);
   const { dtype, shape, data_offsets: offsets, ...others } = value;
   const unknownKey = Object.keys(others)[0];
-  if (unknownKey !== undefined) refuse(`${where} has the unknown key ${JSON.stringify(unknownKey)}`);
+  if (unknownKey !== undefined) refuse(`${where} has the unknown key ${shown(unknownKey)}`);
   const bytes = BYTES.get(dtype as string);
-  if (typeof dtype !== 'string' || bytes === undefined) return refuse(`${where} has the unknown dtype ${JSON.stringify(dtype)}`);
+  if (typeof dtype !== 'string' || bytes === undefined) return refuse(`${where} has the unknown dtype ${shown(dtype)}`);
   if (!isCounts(shape)) return refuse(`${where}: the shape is not a list of whole numbers from 0 to 2^53 - 1`);
   if (!isCounts(offsets) || offsets.length !== 2) return refuse(`${where}: data_offsets is not [begin, end]`);
   const [begin, end] = offsets;
   const length = shape.reduce((product, n) => (product * n <= Number.MAX_SAFE_INTEGER ? product * n : NaN), bytes);
-  if (length !== end - begin) refuse(`${where}: ${dtype} [${shape}] does not fill the bytes ${begin} to ${end}`);
+  if (length !== end - begin) refuse(`${where}: ${dtype} ${shown(shape)} does not fill the bytes ${begin} to ${end}`);
   return { dtype, shape, begin, end };
 }
 
@@ -198,7 +202,7 @@ function parseInfo(name: string, value: unknown): TensorInfo {
 function checkLayout(tensors: ReadonlyMap<string, TensorInfo>, dataLength: number): void {
   let covered = 0;
   for (const [name, { begin, end }] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end)) {
-    const where = `tensor ${JSON.stringify(name)} (bytes ${begin} to ${end})`;
+    const where = `tensor ${shown(name)} (bytes ${begin} to ${end})`;
     if (begin !== covered) refuse(`${where} ${begin < covered ? 'overlaps another' : `leaves a hole behind byte ${covered}`}`);
     if (end > dataLength) refuse(`${where} ends behind the data (${dataLength} bytes): the file is truncated`);
     covered = end;
@@ -207,8 +211,8 @@ function checkLayout(tensors: ReadonlyMap<string, TensorInfo>, dataLength: numbe
 }
 
 function readTensor(fd: number, dataStart: number, name: string, info: TensorInfo | undefined): TensorValues {
-  if (!info) return refuse(`there is no tensor ${JSON.stringify(name)}`);
-  if (!isDtype(info.dtype)) return refuse(`tensor ${JSON.stringify(name)}: values of dtype ${info.dtype} cannot be read`);
+  if (!info) return refuse(`there is no tensor ${shown(name)}`);
+  if (!isDtype(info.dtype)) return refuse(`tensor ${shown(name)}: values of dtype ${info.dtype} cannot be read`);
   // A buffer of its own: aligned for any element size, wherever the tensor lies in the file.
   return decode(readBytes(fd, dataStart + info.begin, info.end - info.begin).buffer, info.dtype);
 }
@@ -247,7 +251,7 @@ function encode(data: TensorValues, dtype: Dtype): Uint8Array {
 }
 
 function checkedDtype(name: string, { shape, data, dtype = nativeDtype(data) }: TensorToWrite): Dtype {
-  const where = `tensor ${JSON.stringify(name)}`;
+  const where = `tensor ${shown(name)}`;
   if (name === '__proto__' || name === '__metadata__') refuse(`a tensor must not be named ${name}`);
   const half = (dtype === 'F16' || dtype === 'BF16') && data instanceof Float32Array;
   if (dtype !== nativeDtype(data) && !half) refuse(`${where}: a ${data.constructor.name} cannot be written as ${dtype}`);

@@ -6,8 +6,10 @@
  * prompt is the same tomorrow.
  */
 import { Template } from '@huggingface/jinja';
+import { shorten } from '../files/printable';
 import type { RandomStream } from '../tensor/random';
 import type { TextSource } from './prompts';
+import { withTimeLimit } from './timeLimit';
 import type { Tokenizer } from './tokenizer';
 
 /** The template of a tokenizer's config; a folder with several has one called `default`. */
@@ -43,13 +45,14 @@ export function chatText(tokenizer: Tokenizer, message: string): string {
   const template = templateOf(tokenizer);
   if (template === undefined) throw new Error('this model has no chat template: prompt it with plain text');
   try {
-    return new Template(SOME_DAY + template).render({
+    const values = {
       ...controlNames(tokenizer),
       messages: [{ role: 'user', content: message }],
       add_generation_prompt: true,
-    });
+    };
+    return withTimeLimit('it', 10_000, () => new Template(SOME_DAY + template).render(values));
   } catch (error) {
-    throw new Error(`the model's chat template fails: ${error instanceof Error ? error.message : String(error)}`, {
+    throw new Error(`the model's chat template fails: ${shorten(error instanceof Error ? error.message : String(error), 200)}`, {
       cause: error,
     });
   }

@@ -4,9 +4,13 @@
  * The character tokenizer numbers characters by frequency, so that the hidden-dimension × token patches of paper section 5 (tokens
  * 0 … 20) concern tokens that texts really use. It is an ordinary `tokenizer.json`, which Python's `tokenizers` reads as well.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import * as library from '@huggingface/tokenizers';
+import { z } from 'zod';
+import { fit, readJson, readText } from '../files/json';
+import { printable, shorten, shown } from '../files/printable';
+import { withTimeLimit } from './timeLimit';
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -84,6 +88,19 @@ const { Tokenizer: HuggingFaceTokenizer } = library as unknown as {
   Tokenizer: new (json: TokenizerJson, config: TokenizerConfig) => LibraryTokenizer;
 };
 
+/** The library's tokenizer; its regular expressions are the file's, so that any text may be the one with which they never end. */
+function endingTokenizer(json: TokenizerJson, config: TokenizerConfig): LibraryTokenizer {
+  const inner = new HuggingFaceTokenizer(json, config);
+  const patience = (length: number): number => 10_000 + length; // milliseconds; a character takes microseconds
+  return {
+    encode: (text, options) => withTimeLimit('the tokenizer', patience(text.length), () => inner.encode(text, options)),
+    decode: (ids, options) => withTimeLimit('the tokenizer', patience(ids.length), () => inner.decode(ids, options)),
+    token_to_id: (token) => inner.token_to_id(token),
+    id_to_token: (id) => inner.id_to_token(id),
+    get_vocab: () => inner.get_vocab(),
+  };
+}
+
 /** The library would pull " ," and " n't" together by default: text must come back as it was. */
 const EXACTLY = { skip_special_tokens: true, clean_up_tokenization_spaces: false };
 
@@ -109,23 +126,63 @@ export function characterTokenizer(corpus: string): Tokenizer {
 /**
  * The tokenizer of a Hugging Face folder: `tokenizer.json` and, where there are such files, `tokenizer_config.json`, `chat_template.jinja`
  * and the ids of the control tokens in `generation_config.json` or `config.json`.
- * @throws Error naming the file that is missing or no JSON
+ * @throws Error naming the file that is missing or does not fit
  */
 export function loadTokenizer(folder: string): Tokenizer {
   const template = join(folder, 'chat_template.jinja'); // newer folders have it in a file of its own
+  const optional = <T>(name: string, schema: z.ZodType<T>): T =>
+    existsSync(join(folder, name)) ? readFitting(join(folder, name), schema) : schema.parse({});
   const config = {
-    ...readJson<TokenizerConfig>(join(folder, 'tokenizer_config.json'), {}),
-    ...(existsSync(template) && { chat_template: readFileSync(template, 'utf8') }),
+    ...optional('tokenizer_config.json', configSchema),
+    ...(existsSync(template) && { chat_template: readText(template) }),
   };
-  const files = { 'tokenizer.json': readJson<TokenizerJson>(join(folder, 'tokenizer.json')), 'tokenizer_config.json': config };
-  const [generation, model] = ['generation_config.json', 'config.json'].map((name) =>
-    readJson<ControlIds>(join(folder, name), {}),
-  );
-  return tokenizerOf(files, {
+  const path = join(folder, 'tokenizer.json');
+  const files = { 'tokenizer.json': readFitting(path, tokenizerSchema), 'tokenizer_config.json': config };
+  const [generation, model] = ['generation_config.json', 'config.json'].map((name) => optional(name, idsSchema));
+  const controlIds = {
     bos_token_id: generation.bos_token_id ?? model.bos_token_id,
     eos_token_id: generation.eos_token_id ?? model.eos_token_id,
-  });
+  };
+  try {
+    return tokenizerOf(files, controlIds);
+  } catch (error) {
+    const said = error instanceof Error ? error.message : String(error);
+    throw new Error(`${path} cannot be used: ${printable(shorten(said, 200))}`, { cause: error });
+  }
 }
+
+/** The value of a JSON file as it stands there, keys in their order, if it fits. */
+function readFitting<T>(path: string, schema: z.ZodType<T>): T {
+  const value = readJson(path, z.unknown());
+  fit(path, value, schema);
+  return value as T;
+}
+
+/** No vocabulary has as many tokens; ids beyond it would ask for memory that nobody has. */
+const MAX_TOKENS = 10_000_000;
+const tokenId = z.int().min(0).max(MAX_TOKENS);
+
+const tokenizerSchema: z.ZodType<TokenizerJson> = z.looseObject({
+  model: z.looseObject({
+    vocab: z.union([z.record(z.string(), tokenId), z.array(z.tuple([z.string(), z.number()])).max(MAX_TOKENS)]),
+    unk_token: z.string().nullish(),
+    unk_id: tokenId.nullish(),
+  }),
+  added_tokens: z.array(z.looseObject({ id: tokenId, content: z.string(), special: z.boolean().optional() })).nullish(),
+});
+
+const tokenSchema = z.union([z.string(), z.looseObject({ content: z.string() })]).nullish();
+const configSchema: z.ZodType<TokenizerConfig> = z.looseObject({
+  pad_token: tokenSchema,
+  bos_token: tokenSchema,
+  sep_token: tokenSchema,
+  eos_token: tokenSchema,
+  add_bos_token: z.boolean().optional(),
+});
+const idsSchema: z.ZodType<ControlIds> = z.looseObject({
+  bos_token_id: z.number().nullish(),
+  eos_token_id: z.union([z.number(), z.array(z.number())]).nullish(),
+});
 
 /** The tokenizer's files as text, by name: what belongs beside the weights in a Hugging Face folder. */
 export const tokenizerFiles = (tokenizer: Tokenizer): Record<string, string> =>
@@ -141,7 +198,7 @@ export function tokenizerOf(files: TokenizerFiles, controlIds: ControlIds = {}):
   const config = files['tokenizer_config.json'];
   const json = withAddedTokens(files['tokenizer.json']);
   const controlTokens = json.added_tokens.filter(({ special }) => special).map(({ content }) => content);
-  const inner = new HuggingFaceTokenizer(json, config);
+  const inner = endingTokenizer(json, config);
   const vocabSize = [...inner.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1) + 1;
   const special = (token: SpecialToken | undefined): number | undefined =>
     token ? inner.token_to_id(typeof token === 'string' ? token : token.content) : undefined;
@@ -183,7 +240,7 @@ function encoders(
   isControl: (id: MaybeId) => boolean,
 ): Pick<Tokenizer, 'encode' | 'encodeMarkup'> {
   const controls = new Set(json.added_tokens.filter(({ special }) => special).map(({ content }) => content));
-  const ofText = new HuggingFaceTokenizer(withoutControlTokens(json, controls), config);
+  const ofText = endingTokenizer(withoutControlTokens(json, controls), config);
   const unknown = json.model.unk_id ?? inner.token_to_id(json.model.unk_token ?? '');
   const idsOf = (text: string): MaybeId[] => ofText.encode(text, { add_special_tokens: false }).ids;
   const isKnown = (id: MaybeId): boolean => typeof id === 'number' && id !== unknown;
@@ -249,12 +306,12 @@ function unknownCharacter(text: string, isUnknown: (character: string) => boolea
       const code = character.codePointAt(0)!.toString(16).toUpperCase().padStart(4, '0');
       const around = text.slice(Math.max(0, position - 15), position + 15);
       return new RangeError(
-        `${JSON.stringify(character)} (U+${code}) at position ${position} is not in the tokenizer's vocabulary, in ${JSON.stringify(around)}`,
+        `${JSON.stringify(character)} (U+${code}) at position ${position} is not in the tokenizer's vocabulary, in ${shown(around)}`,
       );
     }
     position += character.length;
   }
-  return new RangeError(`a part of ${JSON.stringify(text.slice(0, 60))} is not in the tokenizer's vocabulary`);
+  return new RangeError(`a part of ${shown(text.slice(0, 60))} is not in the tokenizer's vocabulary`);
 }
 
 /** `tokenizer_config.json` of a tokenizer that ends with {@link specialTokens}. */
@@ -291,18 +348,3 @@ const characterModel = (vocabulary: readonly string[]): TokenizerJson => ({
   decoder: { type: 'Fuse' },
   model: { type: 'WordLevel', vocab: Object.fromEntries(vocabulary.map((token, id) => [token, id])), unk_token: '<unk>' },
 });
-
-function readJson<T>(path: string, fallback?: T): T {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    if (fallback !== undefined) return fallback;
-    throw new Error(`${path} cannot be read: a tokenizer folder needs tokenizer.json`, { cause: error });
-  }
-  try {
-    return JSON.parse(text) as T;
-  } catch (error) {
-    throw new Error(`${path} is not valid JSON: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
-  }
-}

@@ -180,6 +180,45 @@ describe('loadTokenizer', () => {
   test('names the file that is missing or broken', () => {
     expect(() => loadTokenizer(join(folder, 'nowhere'))).toThrow(join(folder, 'nowhere', 'tokenizer.json'));
     writeFileSync(join(folder, 'tokenizer.json'), '{');
-    expect(() => loadTokenizer(folder)).toThrow('tokenizer.json is not valid JSON');
+    expect(() => loadTokenizer(folder)).toThrow('tokenizer.json is no JSON');
+  });
+
+  describe('absurd files are refused by name, in a sentence', () => {
+    const refusal = (change: (json: Record<string, unknown> & { model: Record<string, unknown> }) => void): string => {
+      const json = structuredClone(llama3Tokenizer(corpus.slice(0, 4000))['tokenizer.json']) as never;
+      change(json);
+      writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json));
+      try {
+        loadTokenizer(folder).encode(`${'a'.repeat(50)}!`);
+        return 'no error';
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    test('ids of a billion', () => {
+      expect(refusal((json) => (json.model.vocab = { a: 1e9 }))).toMatch(
+        /tokenizer\.json does not have .+\(got 1000000000\)|model\.vocab/,
+      );
+      expect(refusal((json) => (json.added_tokens = [{ id: 1e9, content: 'x' }]))).toMatch(/added_tokens\.0\.id: .+1000000000/);
+    });
+    test('a regular expression that backtracks for ever', () => {
+      const message = refusal((json) => {
+        json.pre_tokenizer = { type: 'Split', pattern: { Regex: '(a+)+$' }, behavior: 'Isolated', invert: false };
+      });
+      expect(message).toMatch(/the tokenizer did not end in 10\.\d+ s: a regular expression or template in it goes on for ever/);
+    });
+    test('a string of 10 MB, a pointer of Git LFS, a byte order mark', () => {
+      const long = refusal((json) => (json.model = 'x'.repeat(1e7) as never));
+      expect(long).toMatch(/model: expected object \(got "xxx/);
+      expect(long.length).toBeLessThan(500);
+      const load = (text: string) => () => {
+        writeFileSync(join(folder, 'tokenizer.json'), text);
+        loadTokenizer(folder);
+      };
+      expect(load('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n')).toThrow(
+        /tokenizer\.json: this is a Git LFS pointer/,
+      );
+      expect(load('\ufeff{}')).toThrow(/tokenizer\.json begins with a UTF-8 byte order mark/);
+    });
   });
 });

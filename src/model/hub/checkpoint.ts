@@ -143,7 +143,7 @@ function locateTensors(
 
 /** The file of every tensor, as the index of shards has it. @throws Error naming the index if it is none */
 export const readIndex = (folder: string): Record<string, string> =>
-  readJson(join(folder, INDEX), z.object({ weight_map: z.record(z.string(), z.string()) })).weight_map;
+  readJson(join(folder, INDEX), z.object({ weight_map: z.record(z.string(), z.string().max(255)) })).weight_map;
 
 function listTensors(folder: string, open: (name: string) => SafetensorsFile): [string, SafetensorsFile][] {
   if (existsSync(join(folder, WEIGHTS))) {
