@@ -9,7 +9,7 @@ import type { Tensor } from '@tensorflow/tfjs-core';
 import { z } from 'zod';
 import { writeFolderAtomic } from '../../files/atomicFile';
 import { readJson } from '../../files/json';
-import { brief, listed } from '../../files/printable';
+import { brief, listed, printable } from '../../files/printable';
 import { familyOf, parameterShapes, parseModelConfig } from '../families';
 import type { TensorNames } from '../families/family';
 import { huggingFaceConfig } from './huggingFaceConfig';
@@ -141,9 +141,11 @@ function locateTensors(
   return found;
 }
 
+const fileName = z.string().refine((name) => name.length < 256 && printable(name) === name, 'expected the name of a file');
+
 /** The file of every tensor, as the index of shards has it. @throws Error naming the index if it is none */
 export const readIndex = (folder: string): Record<string, string> =>
-  readJson(join(folder, INDEX), z.object({ weight_map: z.record(z.string(), z.string().max(255)) })).weight_map;
+  readJson(join(folder, INDEX), z.object({ weight_map: z.record(z.string(), fileName) })).weight_map;
 
 function listTensors(folder: string, open: (name: string) => SafetensorsFile): [string, SafetensorsFile][] {
   if (existsSync(join(folder, WEIGHTS))) {
