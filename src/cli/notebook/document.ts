@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { scriptJson } from '../../notebook/escape';
 import { makeFolder, writeFileAtomic } from '../../files/atomicFile';
+import { shown } from '../../files/printable';
 import { UsageError } from '../command';
 
 /** A notebook as read: text is joined into single strings. */
@@ -40,7 +41,7 @@ export function readNotebook(file: string): Notebook {
     throw new UsageError(`${file}: ${error instanceof SyntaxError ? 'not a notebook (not JSON)' : 'cannot be read'}`);
   }
   if (notebook?.nbformat !== 4 || !Array.isArray(notebook.cells)) {
-    throw new UsageError(`${file}: not a notebook of nbformat 4 (got ${notebook?.nbformat})`);
+    throw new UsageError(`${file}: not a notebook of nbformat 4 (got ${shown(notebook?.nbformat)})`);
   }
   notebook.cells.forEach((cell, i) => {
     cell.source = joined(cell.source);
