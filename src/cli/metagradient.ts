@@ -29,7 +29,8 @@ Fine-tunes a model on the batches of every case and differentiates its target Φ
       --workers N     threads of the fused engine; default: one per core
       --out FILE      where the result goes; default: stdout
 
-The result is a JSON array of { "name", "phi", "tau", "trainLosses" }; tau is shaped like the batches.
+The result is a JSON array of { "name", "phi", "tau", "trainLosses" }; tau is shaped like the batches. Where float32 does not carry tau there
+is a "warning", too, also on stderr.
 Exit code: 0 done, 1 an error, 2 wrong usage or a spec that does not fit the model.`;
 
 const OPTIONS = {
@@ -74,7 +75,11 @@ export async function run(argv: string[]): Promise<number> {
   const model = languageModel(config, options);
   const params = toTensors(stored);
   const results: CaseResult[] = [];
-  for (const each of cases) results.push(await runCase(each, model, params));
+  for (const each of cases) {
+    const result = await runCase(each, model, params);
+    if (result.warning) console.error(`dpg: case "${each.name}": ${result.warning}`);
+    results.push(result);
+  }
   const text = `[${results.map((result) => JSON.stringify(result)).join(',\n ')}]\n`;
   if (out) writeFileAtomic(out, text);
   else process.stdout.write(text);

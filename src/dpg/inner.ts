@@ -37,8 +37,12 @@ export function innerTraining({ config, target, objective, optimizer }: InnerSet
 }
 
 /** What the rollouts of a training step, counted from 0, are paid. */
-export function rewardOf({ reward, ...experiment }: InnerSetting & Pick<Experiment, 'reward'>, step?: number): Reward {
-  const inner = innerTraining(experiment, step);
+export function rewardOf(
+  { reward, ...experiment }: InnerSetting & Pick<Experiment, 'reward'>,
+  step?: number,
+  checkRounding = false,
+): Reward {
+  const inner = { ...innerTraining(experiment, step), checkRounding };
   if (reward) return reward(inner);
   const { config } = experiment;
   if (config.reward === 'naive') return naiveReward(inner);

@@ -52,8 +52,9 @@ export function metagradientTrees({
   if (reward !== 'metagradient') return 2 * state + 1; // before, gradient, after
   const snapshots = (Math.ceil(innerSteps / segment) - 1) * state;
   const lastSegment = (segment + 1) * state + segment; // states and gradients
-  const adjoint = state + (innerOptimizer === 'adamw' ? 11 : 5); // adjoints before the pull-back, and all that it makes on the way
-  return snapshots + lastSegment + adjoint - 1; // φ_0 itself is shared, not copied
+  const adjoint = state + (innerOptimizer === 'adamw' ? 14 : 5); // adjoints before the pull-back, and all that it makes on the way
+  const check = 2 * state + 2; // of rounding, at the first step: a step from other weights, and back
+  return snapshots + lastSegment + adjoint + check - 1; // φ_0 itself is shared, not copied
 }
 
 /** Generator-sized trees: the initial one, parameters and moments; while it is updated also gradients and the state to go back to. */

@@ -72,6 +72,8 @@ export interface TrainStep {
   readonly tokenRewards?: Float32Array;
   readonly advantages: Float32Array;
   readonly image?: number[][];
+  /** What people should know of this step, in a sentence. */
+  readonly warning?: string;
 }
 
 /** The configuration as one training step, counted from 0, sees it. */
@@ -142,26 +144,40 @@ const updateOptions = ({ epochs, minibatch, clip, klCoef, entropyCoef, maxGradie
   temperature,
 });
 
+/** What a step takes beside the state. */
+interface Stepping {
+  readonly experiment: Experiment;
+  readonly read: ReturnType<typeof reading>;
+  /** Of those that this process takes: on it, it is checked whether float32 carries the rewards. */
+  readonly isFirst: boolean;
+}
+
 /** What fine-tuning on the rollouts shows and pays. */
-async function rewardRollouts(experiment: Experiment, read: ReturnType<typeof reading>, rollouts: Rollouts, state: TrainerState) {
+async function rewardRollouts({ experiment, read, isFirst }: Stepping, rollouts: Rollouts, state: TrainerState) {
   const { responses, metrics: exchange } = read(responsesOf(rollouts));
-  const reward = rewardOf(experiment, state.step);
+  const reward = rewardOf(experiment, state.step, isFirst);
   const { tuned, ...rewards } = await reward(responses, rollouts.group, state.streams.batches);
-  const examples = writtenExamples(experiment.generator, rollouts);
-  const { metrics, image, done = false } = await experiment.observe({ tuned, examples, phi: rewards.phi });
-  disposeParams(tuned);
-  const fluency = await stepFluency(experiment, rollouts, examples);
-  return { rewards, exchange, metrics, fluency, image, done };
+  try {
+    const examples = writtenExamples(experiment.generator, rollouts);
+    const { metrics, image, done = false } = await experiment.observe({ tuned, examples, phi: rewards.phi });
+    const fluency = await stepFluency(experiment, rollouts, examples);
+    return { rewards, exchange, metrics, fluency, image, done };
+  } finally {
+    disposeParams(tuned);
+  }
 }
 
 /** One step: rollouts, rewards, advantages, update. */
-async function trainStep(experiment: Experiment, read: ReturnType<typeof reading>, state: TrainerState): Promise<TrainStep> {
+async function trainStep({ experiment, read, isFirst }: Stepping, state: TrainerState): Promise<TrainStep> {
   const started = performance.now();
   const config = configOf(experiment, state.step);
   const current = { ...experiment, config };
   const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
   const rollouts = await sampleRollouts(current, state.training.params, streams);
-  const { rewards, image, done, ...observed } = await rewardRollouts(current, read, rollouts, { ...state, streams });
+  const { rewards, image, done, ...observed } = await rewardRollouts({ experiment: current, read, isFirst }, rollouts, {
+    ...state,
+    streams,
+  });
   const { advantages, degenerateGroups } = advantagesOf(rewards, rollouts, config);
   const { state: training, metrics } = await grpoUpdate({
     model: experiment.generator.model,
@@ -191,7 +207,8 @@ async function trainStep(experiment: Experiment, read: ReturnType<typeof reading
     target_loss_last: rewards.targetLossLast,
     seconds: (performance.now() - started) / 1000,
   };
-  return { row, rollouts, rewards: rewards.values, tokenRewards: rewards.tokens, advantages, image };
+  const { values, tokens: tokenRewards, warning } = rewards;
+  return { row, rollouts, rewards: values, tokenRewards, advantages, image, warning };
 }
 
 /**
@@ -206,7 +223,8 @@ export async function* train(
   const { config, state, signal } = experiment;
   const read = reading(experiment);
   const isDone = (): boolean => state.step >= config.steps || (config.stopAfterDone > 0 && state.done >= config.stopAfterDone);
-  while (!isDone() && !signal?.aborted) yield await trainStep(experiment, read, state);
+  const { step: first } = state;
+  while (!isDone() && !signal?.aborted) yield await trainStep({ experiment, read, isFirst: state.step === first }, state);
 }
 
 /** Frees what a run holds beside its experiment. */

@@ -3,7 +3,7 @@
  */
 import { firstOf, responsesOf, rollout, type Rollouts } from '../policy/rollouts';
 import { plainTraining } from '../reward/metagradient';
-import type { Params } from '../tensor/params';
+import { holding, type Params } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import { continuationExamples } from '../text/prompts';
 import { FLUENCY_TEXTS, heldOutFluency, repetition } from './fluency';
@@ -26,18 +26,23 @@ export interface Validation extends Observation {
   readonly tuned: Params;
 }
 
-/** A fresh target after plain SFT on some responses, and its Φ. */
+/** A fresh target after plain SFT on some responses: its Φ, and what is observed of it. */
 async function fineTuneFresh(
   experiment: Experiment,
   responses: readonly (readonly number[])[],
+  examples: readonly WrittenExample[],
   seed: number,
-): Promise<Pick<Validation, 'phi' | 'tuned'>> {
+): Promise<Omit<Validation, 'step' | 'untrained'>> {
   const order = randomStream(seed, 'held-out order').permutation(responses.length);
   const { phi, finalParams } = await plainTraining(
     innerTraining(experiment),
     Array.from(order, (i) => responses[i]),
   );
-  return { phi, tuned: finalParams };
+  return holding(async (trees) => {
+    trees.hold(finalParams);
+    const result = { phi, tuned: finalParams, examples };
+    return { ...result, ...(await experiment.observe(result)) };
+  });
 }
 
 /** Of every run, so that runs are compared on the same held-out prompts. */
@@ -92,11 +97,10 @@ export async function validate(
   seed = VALIDATION_SEED,
 ): Promise<Validation> {
   const rollouts = await heldOutRollouts(experiment, params, experiment.config.heldOutExamples, seed);
-  const result = await fineTuneFresh(experiment, reading(experiment)(responsesOf(rollouts)).responses, seed);
-  const examples = writtenExamples(experiment.generator, rollouts);
-  const observed = await experiment.observe({ ...result, examples });
-  const { metrics, untrained } = await fluency(experiment, params, rollouts, seed);
-  return { ...result, ...observed, metrics: { ...observed.metrics, ...metrics }, examples, untrained, step };
+  const { responses } = reading(experiment)(responsesOf(rollouts));
+  const measured = await fluency(experiment, params, rollouts, seed);
+  const result = await fineTuneFresh(experiment, responses, writtenExamples(experiment.generator, rollouts), seed);
+  return { ...result, metrics: { ...result.metrics, ...measured.metrics }, untrained: measured.untrained, step };
 }
 
 /** The control: plain SFT of a fresh target on held-out encyclopedia text, as many examples of the same length. */
@@ -113,7 +117,6 @@ export async function validateControl(
     response: tokenizer.decode(response),
   }));
   const responses = pieces.map(({ response }) => response);
-  const result = await fineTuneFresh(experiment, responses, seed);
-  const observed = await experiment.observe({ ...result, examples });
-  return { ...result, ...observed, metrics: { ...observed.metrics, ...repetition(examples, experiment) }, examples };
+  const result = await fineTuneFresh(experiment, responses, examples, seed);
+  return { ...result, metrics: { ...result.metrics, ...repetition(examples, experiment) } };
 }

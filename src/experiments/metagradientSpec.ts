@@ -80,6 +80,8 @@ export interface CaseResult {
   readonly phi: number;
   readonly tau: number[][];
   readonly trainLosses: number[];
+  /** That float32 does not carry `tau`, and the way out. */
+  readonly warning?: string;
 }
 
 /** What does not fit the model or the rest of the case; `path` leads to it from the case. */
@@ -171,7 +173,8 @@ function objectiveOf({ target, sequence_length }: MetagradientCase, model: Langu
 /** Runs one case. @throws RangeError for tokens or lengths that do not fit the model */
 export async function runCase(spec: MetagradientCase, model: LanguageModel, params: Params): Promise<CaseResult> {
   const sizes = spec.batches.map((batch) => batch.length);
-  const { phi, tau, trainLosses, finalParams } = await metagradient({
+  const { phi, tau, trainLosses, finalParams, warning } = await metagradient({
+    checkRounding: true,
     model,
     params,
     examples: spec.batches.flat(),
@@ -182,5 +185,5 @@ export async function runCase(spec: MetagradientCase, model: LanguageModel, para
   });
   disposeParams(finalParams);
   let from = 0;
-  return { name: spec.name, phi, tau: sizes.map((size) => [...tau.subarray(from, (from += size))]), trainLosses };
+  return { name: spec.name, phi, tau: sizes.map((size) => [...tau.subarray(from, (from += size))]), trainLosses, warning };
 }

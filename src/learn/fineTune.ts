@@ -1,10 +1,11 @@
 /**
  * The learning algorithm A: supervised fine-tuning of the target, one optimizer step per batch, all example weights 1.
  */
-import { disposeParams, type Params } from '../tensor/params';
+import { requireWhole } from '../tensor/numbers';
+import { holding, requireFiniteParams, type Holding, type Params } from '../tensor/params';
 import { padExamples } from '../model/batch';
 import type { LanguageModel, TokenBatch } from '../model/types';
-import { disposeState, type Optimizer, type TrainingState } from './optimizer';
+import { treesOf, updated, type Optimizer, type TrainingState } from './optimizer';
 
 /** What fine-tuning learns from. */
 export interface TrainingData {
@@ -21,16 +22,25 @@ export interface TrainingData {
  * @throws RangeError if the examples do not fill the batches, or do not fit the model's positions or vocabulary
  */
 export function batchesOf(model: LanguageModel, { examples, batchSize, sequenceLength }: TrainingData): TokenBatch[] {
-  const length = sequenceLength ?? examples.reduce((longest, x) => Math.max(longest, x.length), 0) - 1;
+  const sizes = typeof batchSize === 'number' ? equalSizes(examples.length, batchSize) : batchSize;
+  if (sizes.length === 0) throw new RangeError('batchSize must give the size of at least one batch (got [])');
+  sizes.forEach((size, i) => requireWhole(`batchSize[${i}]`, size));
+  const total = sizes.reduce((a, b) => a + b, 0);
+  if (total !== examples.length) throw new RangeError(`the batches hold ${total} examples, but there are ${examples.length}`);
+  const length = sequenceLength ?? longestOf(examples) - 1;
   if (length > model.config.n_positions)
     throw new RangeError(
       `sequenceLength ${length} exceeds the model's ${model.config.n_positions} positions; shorten the examples`,
     );
-  const sizes = typeof batchSize === 'number' ? equalSizes(examples.length, batchSize) : batchSize;
-  const total = sizes.reduce((a, b) => a + b, 0);
-  if (total !== examples.length) throw new RangeError(`the batches hold ${total} examples, but there are ${examples.length}`);
   let from = 0;
   return sizes.map((size) => padExamples(examples.slice(from, (from += size)), length, model.config.vocab_size));
+}
+
+/** @throws RangeError if nothing can be predicted */
+function longestOf(examples: TrainingData['examples']): number {
+  const longest = examples.reduce((most, x) => Math.max(most, x.length), 0);
+  if (longest < 2) throw new RangeError(`an example needs two tokens to be learnt from (the longest has ${longest})`);
+  return longest;
 }
 
 function equalSizes(count: number, batchSize: number): number[] {
@@ -45,27 +55,48 @@ export interface Step {
   readonly batch: TokenBatch;
   readonly gradient: Params;
   readonly after: TrainingState;
-  /** Mean loss of the batch before the step, nats. */
-  readonly loss: number;
 }
 
-/** One step of fine-tuning. @throws Error naming step and example if a loss is not finite */
-export async function trainingStep(
-  model: LanguageModel,
-  optimizer: Optimizer,
-  before: TrainingState,
-  batch: TokenBatch,
-): Promise<Step> {
-  const { losses, gradient } = await model.gradient(before.params, batch);
+/** A fine-tuning under way. */
+export interface FineTuning {
+  readonly model: LanguageModel;
+  readonly optimizer: Optimizer;
+  readonly trees: Holding;
+  /** Mean loss of the batch before every step so far, nats. */
+  readonly losses: number[];
+}
+
+/** A loss so many times that of guessing, and of the first batch, has exploded. */
+const EXPLODED = 10;
+
+/** @throws Error naming the step, and the example or the weights, if a loss is not finite or has exploded */
+function requireLearning({ model, losses: seen }: FineTuning, { params, step }: TrainingState, losses: Float32Array): number {
+  const doing = `fine-tuning step ${step + 1}`;
   const broken = losses.findIndex((loss) => !Number.isFinite(loss));
   if (broken >= 0) {
-    disposeParams(gradient);
-    throw new Error(
-      `fine-tuning step ${before.step + 1}: the loss of example ${broken} of its batch is ${losses[broken]}; lower the inner learning rate`,
-    );
+    requireFiniteParams(params, doing);
+    throw new Error(`${doing}: the loss of example ${broken} of its batch is ${losses[broken]}; lower the inner learning rate`);
   }
-  const loss = losses.reduce((a, b) => a + b, 0) / batch.size;
-  return { before, batch, gradient, after: optimizer.update(before, gradient), loss };
+  const loss = losses.reduce((a, b) => a + b, 0) / losses.length;
+  const { vocab_size: vocab } = model.config;
+  const [first = loss] = seen;
+  if (loss > EXPLODED * Math.max(first, Math.log(vocab)))
+    throw new Error(
+      `${doing}: the loss is ${loss.toPrecision(3)}, at first it was ${first.toPrecision(3)}, and guessing costs ln ${vocab} = ` +
+        `${Math.log(vocab).toPrecision(3)}: the fine-tuning explodes; lower the inner learning rate`,
+    );
+  return loss;
+}
+
+/** One step of fine-tuning. @throws Error naming the step if a loss or a weight is not finite, or the loss explodes */
+export async function trainingStep(run: FineTuning, before: TrainingState, batch: TokenBatch): Promise<Step> {
+  const { model, optimizer, trees } = run;
+  const { losses, gradient } = await model.gradient(before.params, batch);
+  trees.hold(gradient);
+  run.losses[before.step] = requireLearning(run, before, losses);
+  const after = updated(optimizer, trees, before, gradient);
+  requireFiniteParams(after.params, `fine-tuning step ${after.step}`);
+  return { before, batch, gradient, after };
 }
 
 /** Result of {@link fineTune}. */
@@ -76,20 +107,26 @@ export interface FineTuned {
   readonly trainLosses: number[];
 }
 
-/** Plain supervised fine-tuning; `params` stay as they are. */
-export async function fineTune(
+/**
+ * Plain supervised fine-tuning; `params` stay as they are.
+ * @throws RangeError for examples that do not fit the model or the batches
+ * @throws Error naming the step for a loss that is not finite or explodes, and the tensor for weights that are not finite
+ */
+export function fineTune(
   setting: TrainingData & { model: LanguageModel; params: Params; optimizer: Optimizer },
 ): Promise<FineTuned> {
-  const { model, optimizer } = setting;
-  const trainLosses: number[] = [];
-  let state = optimizer.init(setting.params);
-  for (const batch of batchesOf(model, setting)) {
-    const step = await trainingStep(model, optimizer, state, batch);
-    trainLosses.push(step.loss);
-    disposeParams(step.gradient);
-    disposeState(state);
-    state = step.after;
-  }
-  disposeParams(...Object.values(state.moments));
-  return { params: state.params, trainLosses };
+  return holding(async (trees) => {
+    const { model, optimizer } = setting;
+    const batches = batchesOf(model, setting);
+    const run = { model, optimizer, trees, losses: [] };
+    let state = optimizer.init(setting.params);
+    trees.hold(...treesOf(state));
+    for (const batch of batches) {
+      const step = await trainingStep(run, state, batch);
+      trees.free(step.gradient, ...treesOf(state));
+      state = step.after;
+    }
+    trees.free(...Object.values(state.moments));
+    return { params: state.params, trainLosses: run.losses };
+  });
 }

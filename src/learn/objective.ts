@@ -3,7 +3,8 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import type { Tensor } from '@tensorflow/tfjs-core/dist/tensor';
-import { disposeParams, type Params } from '../tensor/params';
+import { tidyGradient } from '../tensor/ops';
+import { disposeParams, holding, largestIn, notFinite, requireFiniteParams, type Params } from '../tensor/params';
 
 /**
  * The target of an experiment: a plain function of the parameters, written in tfjs ops. First derivatives are enough.
@@ -35,34 +36,55 @@ function observed(params: Params, onRead: (name: string) => void): Params {
   });
 }
 
-/** Parameters that the objective reads. */
+/** Parameters that the objective reads. @throws Error if it reads none, or one that does not exist, or does not return one number */
 function namesRead(objective: TensorObjective, params: Params): string[] {
   const names = new Set<string>();
-  tf.tidy(() => void objective(observed(params, (name) => names.add(name))));
+  tf.tidy(() => void scalarValue(objective, params, (name) => names.add(name)));
+  if (names.size === 0) throw new Error('the objective does not depend on the parameters: it reads none of them');
   return [...names];
 }
 
-/** Φ as a scalar tensor. @throws Error if it is not one finite number */
-function scalarValue(objective: TensorObjective, params: Params): tf.Scalar {
-  const value = objective(observed(params, () => undefined));
+/**
+ * Evaluates an objective on parameters before anything is trained, so that a name that does not exist costs no fine-tuning.
+ * @throws Error if it reads no parameter, or one that does not exist, or does not return one number; an objective with a gradient of its own is
+ * not evaluated
+ */
+export function requireObjective(objective: Objective, params: Params): void {
+  if (typeof objective === 'function') namesRead(objective, params);
+}
+
+/** Φ as a scalar tensor. @throws Error if it is not one number */
+function scalarValue(objective: TensorObjective, params: Params, onRead: (name: string) => void): tf.Scalar {
+  const value = objective(observed(params, onRead));
   if (!(value instanceof tf.Tensor) || value.size !== 1) {
     const got = value instanceof tf.Tensor ? `a tensor of shape [${value.shape.join(', ')}]` : typeof value;
     throw new Error(`the objective must return one number (got ${got})`);
   }
-  requireFiniteValue(value.dataSync()[0]);
   return tf.reshape(value, []);
 }
 
-function requireFiniteValue(phi: number): void {
-  if (!Number.isFinite(phi)) throw new Error(`the objective returned ${phi}; check logarithms, divisions and square roots at 0`);
+/** Weights beyond this are not of any training that went well. */
+const HUGE = 1e6;
+
+function requireFiniteValue(phi: number, params: Params): void {
+  if (Number.isFinite(phi)) return;
+  requireFiniteParams(params, 'the objective');
+  const largest = largestIn(params);
+  throw new Error(
+    `the objective returned ${phi}; ` +
+      (largest > HUGE
+        ? `the fine-tuning has exploded, its largest weight is ${largest.toExponential(1)}: lower the inner learning rate`
+        : 'check logarithms, divisions and square roots at 0'),
+  );
 }
 
 /** ∇Φ with respect to the parameters that Φ reads, zero for all others. */
 function gradientOf(objective: TensorObjective, params: Params, names: readonly string[]): { phi: number; gradient: Params } {
   let phi = NaN;
-  const gradient = tf.tidy(() => {
+  const gradient = tidyGradient(() => {
     const leaves = names.map((name) => params[name]);
-    const { value, grads } = tf.engine().gradients(() => scalarValue(objective, params), leaves, undefined, true); // true: unused leaves give null
+    const scalar = (): tf.Scalar => scalarValue(objective, params, () => undefined);
+    const { value, grads } = tf.engine().gradients(scalar, leaves, undefined, true); // true: unused leaves give null
     phi = value.dataSync()[0];
     if (grads.every((g) => !g))
       throw new Error('the objective does not depend on the parameters: no gradient reaches any of them');
@@ -77,17 +99,19 @@ function gradientOf(objective: TensorObjective, params: Params, names: readonly 
  * @returns `phi` and `gradient`, a tree that the caller disposes
  * @throws Error if Φ is not one finite number, does not depend on the parameters, or has a gradient that is not finite
  */
-export async function valueAndGradient(objective: Objective, params: Params): Promise<{ phi: number; gradient: Params }> {
-  if (typeof objective !== 'function') {
-    const own = await objective.valueAndGradient(params);
-    requireFiniteValue(own.phi);
-    return own;
-  }
-  const names = namesRead(objective, params);
-  if (names.length === 0) throw new Error('the objective does not depend on the parameters: it reads none of them');
-  const result = gradientOf(objective, params, names);
-  for (const name of names) requireFinite(name, result.gradient[name]);
-  return result;
+export function valueAndGradient(objective: Objective, params: Params): Promise<{ phi: number; gradient: Params }> {
+  return holding(async (trees) => {
+    const result =
+      typeof objective === 'function'
+        ? gradientOf(objective, params, namesRead(objective, params))
+        : await objective.valueAndGradient(params);
+    trees.hold(result.gradient);
+    requireFiniteValue(result.phi, params);
+    const broken = notFinite(result.gradient);
+    if (broken)
+      throw new Error(`the objective's derivatives with respect to ${broken}; check square roots, norms and divisions at 0`);
+    return result;
+  });
 }
 
 /** Φ alone. @throws Error as {@link valueAndGradient} */
@@ -95,12 +119,4 @@ export async function valueOf(objective: Objective, params: Params): Promise<num
   const { phi, gradient } = await valueAndGradient(objective, params);
   disposeParams(gradient);
   return phi;
-}
-
-function requireFinite(name: string, gradient: tf.Tensor): void {
-  const finite = tf.tidy(() => tf.all(tf.isFinite(gradient)).dataSync()[0]);
-  if (!finite)
-    throw new Error(
-      `the objective's gradient with respect to ${name} is not finite; check square roots, norms and divisions at 0`,
-    );
 }

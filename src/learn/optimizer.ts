@@ -10,7 +10,8 @@
  * accumulation steps, so their sgd learning rate, eps and epsRoot have to be converted.)
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { cloneParams, disposeParams, mapParams, mapTrees, zerosLikeParams, type Params } from '../tensor/params';
+import { cloneParams, disposeParams, mapParams, mapTrees, zerosLikeParams, type Holding, type Params } from '../tensor/params';
+import { requireNotNegative, requirePositive } from '../tensor/numbers';
 import { adjointLeaf, updateLeaf, type AdamwSettings } from './adamw';
 
 /** Default of epsRoot: large enough for float32 to carry the derivative, small beside the square of most gradients. */
@@ -47,8 +48,18 @@ export interface Optimizer {
   ): { gradient: Params; before: TrainingState };
 }
 
+/** The trees of a state. */
+export const treesOf = ({ params, moments }: TrainingState): Params[] => [params, ...Object.values(moments)];
+
 /** Frees the trees of a state. */
-export const disposeState = ({ params, moments }: TrainingState): void => disposeParams(params, ...Object.values(moments));
+export const disposeState = (state: TrainingState): void => disposeParams(...treesOf(state));
+
+/** The state after an update, held; what an optimizer leaves behind on the way is freed. */
+export function updated(optimizer: Optimizer, trees: Holding, before: TrainingState, gradient: Params): TrainingState {
+  const after = tf.tidy(() => optimizer.update(before, gradient) as unknown as tf.TensorContainer) as unknown as TrainingState;
+  trees.hold(...treesOf(after));
+  return after;
+}
 
 /** The adjoint of a final state on which Φ depends through its parameters only. */
 export function initialAdjoint(gradientOfPhi: Params, { moments, step }: TrainingState): TrainingState {
@@ -163,7 +174,8 @@ export interface AdamwOptions {
   eps?: number;
   /**
    * Inside the root: makes Adam differentiable at v = 0 and sets how wide its smooth zone is; best near the square of a typical gradient. In
-   * float32, τ was seen to agree with float64 to 3e-3 or better from 1e-8 on; at 1e-12 it need not even have the right sign. 0 is allowed.
+   * float32, τ was seen to agree with float64 to 3e-3 or better from 1e-8 on; at 1e-12 it need not even have the right sign, which
+   * `checkRounding` of `metagradient` tells. 0 is allowed.
    */
   epsRoot?: number;
   /** Decoupled weight decay, times the learning rate. */
@@ -185,9 +197,9 @@ function adamwAdjoint(
 ): ReturnType<Optimizer['adjoint']> {
   const { g, p, m, v } = mapTrees(gradient, (name, g) => {
     const bar = { p: adjoint.params[name], m: adjoint.moments.m[name], v: adjoint.moments.v[name] };
-    return adjointLeaf(settings, step, { m: moments.m[name], v: moments.v[name] }, g, bar);
+    return adjointLeaf(settings, step + 1, { m: moments.m[name], v: moments.v[name] }, g, bar);
   });
-  return { gradient: g, before: { params: p, moments: { m, v }, step: step - 1 } };
+  return { gradient: g, before: { params: p, moments: { m, v }, step } };
 }
 
 /** Adam with decoupled weight decay. @throws RangeError for settings out of range */
@@ -211,20 +223,11 @@ export function adamw({
       step: 0,
     }),
     update: (state, gradient) => adamwUpdate(settings, state, gradient),
-    adjoint: (_before, after, gradient, adjoint) => adamwAdjoint(settings, after, gradient, adjoint),
+    adjoint: (before, _after, gradient, adjoint) => adamwAdjoint(settings, before, gradient, adjoint),
   };
 }
 
 function requireShares(settings: Record<string, number>): void {
   for (const [name, value] of Object.entries(settings))
     if (!(value >= 0 && value < 1)) throw new RangeError(`${name} must be in [0, 1) (got ${value})`);
-}
-
-function requireNotNegative(settings: Record<string, number>): void {
-  for (const [name, value] of Object.entries(settings))
-    if (!(value >= 0 && value < Infinity)) throw new RangeError(`${name} must be at least 0 (got ${value})`);
-}
-
-function requirePositive(name: string, value: number): void {
-  if (!(value > 0 && value < Infinity)) throw new RangeError(`${name} must be a positive number (got ${value})`);
 }

@@ -1,6 +1,7 @@
 /**
  * Token batches: padding ragged examples, cutting batches into pieces.
  */
+import { requireWhole } from '../tensor/numbers';
 import { supportBetween } from './tokenSupport';
 import type { TokenBatch } from './types';
 
@@ -44,10 +45,11 @@ export function* microbatches(batch: TokenBatch, limit: number): Generator<{ pie
  * @param examples - token ids, at most sequenceLength + 1 per example
  * @param sequenceLength - S, the denominator of every example's loss
  * @param vocab - size of the vocabulary, for the check of the ids
- * @throws RangeError naming the example for ids outside the vocabulary, and for examples that are too long
+ * @throws RangeError for a sequenceLength that is no whole number from 1 on, naming the example for ids outside the vocabulary, and for examples that are too long
  */
 export function padExamples(examples: readonly ArrayLike<number>[], sequenceLength: number, vocab: number): TokenBatch {
   if (examples.length === 0) throw new RangeError('a batch needs at least one example (got 0)');
+  requireWhole('sequenceLength', sequenceLength);
   const width = sequenceLength + 1;
   const ids = new Int32Array(examples.length * width);
   const mask = new Float32Array(examples.length * sequenceLength);

@@ -28,10 +28,10 @@ export function likelihoodObjective(
     async valueAndGradient(params) {
       const { losses, gradient } = await model.gradient(params, evaluation);
       const phi = (-scale * losses.reduce((a, b) => a + b, 0)) / losses.length;
-      if (!Number.isFinite(phi))
-        throw new Error(`the loss on the evaluation set is ${-phi}; the fine-tuned weights are broken: lower the learning rate`);
-      const negative = mapParams((_, g) => tf.mul(g, -scale), gradient);
+      const negative = Number.isFinite(phi) && mapParams((_, g) => tf.mul(g, -scale), gradient);
       disposeParams(gradient);
+      if (!negative)
+        throw new Error(`the loss on the evaluation set is ${-phi}; the fine-tuned weights are broken: lower the learning rate`);
       return { phi, gradient: negative };
     },
   };

@@ -5,9 +5,10 @@
  * initial generator is off by default; an entropy bonus keeps the outputs diverse, which decides the last pixels of a picture.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { disposeState, type Optimizer, type TrainingState } from '../learn/optimizer';
+import { disposeState, treesOf, updated, type Optimizer, type TrainingState } from '../learn/optimizer';
 import type { LanguageModel, TokenBatch } from '../model/types';
-import { disposeParams, globalNorm, mapParams, type Params } from '../tensor/params';
+import { requireNotNegative, requirePositive, requireWhole } from '../tensor/numbers';
+import { globalNorm, holding, mapParams, requireFiniteParams, type Holding, type Params } from '../tensor/params';
 import type { RandomStream } from '../tensor/random';
 import { atResponses, policyBatch, type Rollouts } from './rollouts';
 
@@ -52,13 +53,23 @@ export interface GrpoMetrics {
   readonly grad_norm: number;
 }
 
-/** Shortens a gradient in place of its owner: returns a tree with norm ≤ limit and frees the argument if it had to be changed. */
-function clipByGlobalNorm(gradient: Params, limit: number): { clipped: Params; norm: number } {
+/** @throws RangeError naming the setting that is out of range */
+function requireSettings({ epochs, minibatch, maxGradientNorm, ...coefficients }: GrpoOptions): void {
+  requireWhole('epochs', epochs);
+  requireWhole('minibatch', minibatch);
+  requirePositive('maxGradientNorm', maxGradientNorm);
+  const { clip, klCoef, entropyCoef } = coefficients;
+  requireNotNegative({ clip, klCoef, entropyCoef });
+}
+
+/** Shortens a gradient that is held: a tree with norm ≤ limit, held in its place if it had to be changed. */
+function clipByGlobalNorm(trees: Holding, gradient: Params, limit: number): { clipped: Params; norm: number } {
   const norm = globalNorm(gradient);
   if (!Number.isFinite(norm)) throw new Error(`the policy gradient has norm ${norm}; lower the generator's learningRate`);
   if (norm <= limit) return { clipped: gradient, norm };
   const clipped = mapParams((_, g) => tf.mul(g, limit / norm), gradient);
-  disposeParams(gradient);
+  trees.hold(clipped);
+  trees.free(gradient);
   return { clipped, norm };
 }
 
@@ -88,24 +99,39 @@ async function minibatchGradient(update: GrpoUpdate, params: Params, indices: In
   });
 }
 
-/** One GRPO update. @returns the new state (the old one is freed) and what was measured */
+/** One step on a minibatch, its trees held. */
+async function minibatchStep(update: GrpoUpdate, trees: Holding, state: TrainingState, indices: Int32Array) {
+  const { gradient, entropy, kl, clipFraction } = await minibatchGradient(update, state.params, indices);
+  trees.hold(gradient);
+  const { clipped, norm } = clipByGlobalNorm(trees, gradient, update.options.maxGradientNorm);
+  const next = updated(update.optimizer, trees, state, clipped);
+  trees.free(clipped);
+  return { next, row: { entropy, kl, 'clip_ratio/region_mean': clipFraction, grad_norm: norm } };
+}
+
+/**
+ * One GRPO update.
+ * @returns the new state (the old one is freed) and what was measured
+ * @throws RangeError for a setting out of range
+ * @throws Error for a gradient, or weights after the update, that are not finite; the state stays as it was, and no tensor is left behind
+ */
 export async function grpoUpdate(update: GrpoUpdate): Promise<{ state: TrainingState; metrics: GrpoMetrics }> {
-  const { optimizer, rollouts, options, random } = update;
-  let { state } = update;
-  const replaceState = (next: TrainingState): void => {
-    if (state !== update.state) disposeState(state);
-    state = next;
-  };
+  const { rollouts, options, random } = update;
+  requireSettings(options);
   const rows: GrpoMetrics[] = [];
-  for (let epoch = 0; epoch < options.epochs; epoch++) {
-    for (const indices of minibatches(rollouts.size, options.minibatch, random)) {
-      const { gradient, entropy, kl, clipFraction } = await minibatchGradient(update, state.params, indices);
-      const { clipped, norm } = clipByGlobalNorm(gradient, options.maxGradientNorm);
-      replaceState(optimizer.update(state, clipped));
-      disposeParams(clipped);
-      rows.push({ entropy, kl, 'clip_ratio/region_mean': clipFraction, grad_norm: norm });
+  const state = await holding(async (trees) => {
+    let { state } = update;
+    for (let epoch = 0; epoch < options.epochs; epoch++) {
+      for (const indices of minibatches(rollouts.size, options.minibatch, random)) {
+        const { next, row } = await minibatchStep(update, trees, state, indices);
+        if (state !== update.state) trees.free(...treesOf(state));
+        state = next;
+        rows.push(row);
+      }
     }
-  }
+    requireFiniteParams(state.params, 'the update of the generator');
+    return state;
+  });
   disposeState(update.state);
   const mean = (key: keyof GrpoMetrics): number => rows.reduce((sum, row) => sum + row[key], 0) / rows.length;
   const metrics = {

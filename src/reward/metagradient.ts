@@ -3,10 +3,11 @@
  */
 import { metagradient, type Metagradient } from '../learn/metagradient';
 import { fineTune } from '../learn/fineTune';
-import { valueOf, type Objective } from '../learn/objective';
+import { requireObjective, valueOf, type Objective } from '../learn/objective';
 import type { Optimizer } from '../learn/optimizer';
 import type { LanguageModel } from '../model/types';
-import { disposeParams, type Params } from '../tensor/params';
+import { disposeParams, holding, type Params } from '../tensor/params';
+import { requireWhole } from '../tensor/numbers';
 import type { RandomStream } from '../tensor/random';
 import type { Reward, Rewards } from './reward';
 
@@ -21,6 +22,8 @@ export interface InnerTraining {
   readonly innerSteps: number;
   /** S: predicted positions per example. */
   readonly sequenceLength: number;
+  /** As {@link metagradient} has it. */
+  readonly checkRounding?: boolean;
 }
 
 /** Options of {@link metagradientReward}. */
@@ -40,6 +43,7 @@ export function dataSets(count: number, group: number, crossGroup: boolean, rand
 
 /** T equal batches. @throws RangeError if they do not come out even */
 export function batchSizeOf(count: number, innerSteps: number): number {
+  requireWhole('innerSteps', innerSteps);
   if (count % innerSteps !== 0)
     throw new RangeError(`innerSteps must divide the ${count} examples of a data set (got ${innerSteps})`);
   return count / innerSteps;
@@ -47,24 +51,25 @@ export function batchSizeOf(count: number, innerSteps: number): number {
 
 /** Rewards from one exact metagradient per data set. */
 export function metagradientReward({ crossGroupBatching = true, innerSteps, ...inner }: MetagradientRewardOptions): Reward {
-  return async (responses, group, random) => {
-    const values = new Float32Array(responses.length);
-    const tokens = new Float32Array(responses.length * inner.sequenceLength);
-    const results: Metagradient[] = [];
-    for (const members of dataSets(responses.length, group, crossGroupBatching, random)) {
-      const examples = Array.from(members, (i) => responses[i]);
-      const result = await metagradient({ ...inner, examples, batchSize: batchSizeOf(examples.length, innerSteps) });
-      members.forEach((rollout, i) => {
-        values[rollout] = result.tau[i];
-        tokens.set(
-          result.tokenTau.subarray(i * inner.sequenceLength, (i + 1) * inner.sequenceLength),
-          rollout * inner.sequenceLength,
-        );
-      });
-      results.push(result);
-    }
-    return { values, tokens, baseline: 'group', ...summarize(results) };
-  };
+  const { sequenceLength: width } = inner;
+  return (responses, group, random) =>
+    holding(async (trees) => {
+      const values = new Float32Array(responses.length);
+      const tokens = new Float32Array(responses.length * width);
+      const results: Metagradient[] = [];
+      for (const members of dataSets(responses.length, group, crossGroupBatching, random)) {
+        const examples = Array.from(members, (i) => responses[i]);
+        const result = await metagradient({ ...inner, examples, batchSize: batchSizeOf(examples.length, innerSteps) });
+        trees.hold(result.finalParams);
+        members.forEach((rollout, i) => {
+          values[rollout] = result.tau[i];
+          tokens.set(result.tokenTau.subarray(i * width, (i + 1) * width), rollout * width);
+        });
+        results.push(result);
+      }
+      const warning = results.find((result) => result.warning)?.warning;
+      return { values, tokens, baseline: 'group', warning, ...summarize(results) };
+    });
 }
 
 /** Plain fine-tuning on some responses, and Φ of the result, whose parameters the caller frees. @throws RangeError as {@link batchSizeOf} */
@@ -73,8 +78,12 @@ export async function plainTraining(
   examples: readonly (readonly number[])[],
 ) {
   const batchSize = batchSizeOf(examples.length, innerSteps);
+  requireObjective(objective, inner.params);
   const { params: finalParams, trainLosses } = await fineTune({ ...inner, examples, batchSize });
-  return { phi: await valueOf(objective, finalParams), trainLosses, finalParams };
+  return holding(async (trees) => {
+    trees.hold(finalParams);
+    return { phi: await valueOf(objective, finalParams), trainLosses, finalParams };
+  });
 }
 
 /** Means over data sets; keeps the first fine-tuned target and frees the others. */

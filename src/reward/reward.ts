@@ -19,6 +19,8 @@ export interface Rewards {
   readonly targetLossLast: number;
   /** The fine-tuned target (of the first data set); the caller disposes it. */
   readonly tuned: Params;
+  /** What people should know of these rewards. */
+  readonly warning?: string;
 }
 
 /**

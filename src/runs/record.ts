@@ -234,8 +234,7 @@ export async function* record(
     await checkpoints.start();
     for await (const step of train({ ...experiment, state, signal })) {
       folder.appendMetrics(step.row);
-      const warning = diverging(step.row);
-      if (warning) warn(warning);
+      for (const warning of [step.warning, diverging(step.row)]) if (warning) warn(warning);
       events.write(step.row.step, step.row);
       if (step.row.step % examplesEvery === 0 || step.row.step === 1) folder.appendExamples(sampleOf(experiment, step));
       logged = step.row.step;

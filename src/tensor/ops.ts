@@ -84,6 +84,20 @@ export const registerSumGradient = (): void =>
   });
 registerSumGradient();
 
+/** `tf.tidy` for what is differentiated: where it throws, it also frees what tfjs's tape has saved for the way back, which tfjs forgets. */
+export function tidyGradient<T extends tf.TensorContainer>(f: () => T): T {
+  try {
+    return tf.tidy(f);
+  } catch (error) {
+    const { state } = tf.engine();
+    if (state.gradientDepth === 0) {
+      for (const { saved } of state.activeTape ?? []) tf.dispose(saved ?? []);
+      state.activeTape = [];
+    }
+    throw error;
+  }
+}
+
 /** Token ids as float one-hot rows, [n, vocab]. */
 export const oneHotRows = (ids: Int32Array, vocab: number): tf.Tensor2D =>
   tf.tidy(() => tf.cast(tf.oneHot(tf.tensor1d(ids, 'int32'), vocab), 'float32') as tf.Tensor2D);

@@ -38,15 +38,52 @@ export function disposeParams(...trees: (Params | null | undefined)[]): void {
   for (const tree of trees) if (tree) Object.values(tree).forEach((x) => x.dispose());
 }
 
+/** Trees that a piece of work has made, and neither freed nor given away. */
+export interface Holding {
+  /** Takes over trees. */
+  readonly hold: (...trees: Params[]) => void;
+  readonly free: (...trees: Params[]) => void;
+}
+
+/** Runs `work`; where it throws, the trees that it holds by then are freed. What it returns belongs to the caller. */
+export async function holding<R>(work: (trees: Holding) => Promise<R>): Promise<R> {
+  const held = new Set<Params>();
+  const free = (...trees: Params[]): void => {
+    disposeParams(...trees);
+    for (const tree of trees) held.delete(tree);
+  };
+  try {
+    return await work({ hold: (...trees) => trees.forEach((tree) => held.add(tree)), free });
+  } catch (error) {
+    free(...held);
+    throw error;
+  }
+}
+
 /** Number of scalars in the tree. */
 export const countParams = (params: Params): number => Object.values(params).reduce((n, x) => n + x.size, 0);
 
-/** Names of tensors with NaN or infinity among their numbers. */
-function notFinite(params: Params): string[] {
+/** Names of tensors whose sum is not finite: all those with NaN or infinity among their numbers, and perhaps some with huge ones. */
+function suspects(params: Params): string[] {
   const names = Object.keys(params);
   if (names.length === 0) return [];
-  const finite = tf.tidy(() => tf.stack(names.map((name) => tf.all(tf.isFinite(params[name])))).dataSync()); // one read for all
-  return names.filter((_, i) => !finite[i]);
+  const sums = tf.tidy(() => tf.stack(names.map((name) => tf.sum(params[name]))).dataSync()); // one read for all
+  return names.filter((_, i) => !Number.isFinite(sums[i]));
+}
+
+/** The first tensor with NaN or infinity, in words: its name, the number and where. */
+export function notFinite(params: Params): string | undefined {
+  for (const name of suspects(params)) {
+    const found = notFiniteAmong(name, params[name].dataSync<'float32'>());
+    if (found) return found;
+  }
+  return undefined;
+}
+
+/** The first NaN or infinity among numbers, in words. */
+export function notFiniteAmong(name: string, values: Float32Array): string | undefined {
+  const at = values.findIndex((x) => !Number.isFinite(x));
+  return at < 0 ? undefined : `"${name}" hold ${values[at]} (number ${at} of ${values.length})`;
 }
 
 /**
@@ -54,14 +91,13 @@ function notFinite(params: Params): string[] {
  * @throws Error naming the first tensor that holds NaN or infinity, its value and where
  */
 export function requireFiniteParams(params: Params, doing: string): void {
-  const [name] = notFinite(params);
-  if (name === undefined) return;
-  const values = params[name].dataSync<'float32'>();
-  const at = values.findIndex((x) => !Number.isFinite(x));
-  throw new Error(
-    `${doing}: the weights "${name}" hold ${values[at]} (number ${at} of ${values.length}); load whole weights, or lower the learning rate that broke them`,
-  );
+  const found = notFinite(params);
+  if (found) throw new Error(`${doing}: the weights ${found}; load whole weights, or lower the learning rate that broke them`);
 }
+
+/** The largest |number| of a tree. */
+export const largestIn = (params: Params): number =>
+  tf.tidy(() => Math.max(...Object.values(params).map((x) => tf.max(tf.abs(x)).dataSync()[0])));
 
 /** √Σ x² over the whole tree. */
 export function globalNorm(params: Params): number {

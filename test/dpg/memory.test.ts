@@ -70,6 +70,7 @@ async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Pr
     batchSize: 1,
     optimizer: optimizer === 'sgd' ? sgd({ learningRate: 0.1 }) : adamw({ learningRate: 0.1, epsRoot: 1e-3 }),
     objective: (p) => tf.sum(p['lm_head.weight']),
+    checkRounding: true,
   });
   engine.trackTensor = track;
   disposeParams(finalParams, params);

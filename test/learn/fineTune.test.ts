@@ -43,6 +43,12 @@ describe('the batches', () => {
     [{ batchSize: 4 }, 'batchSize must be a positive whole number that divides the 6 examples (got 4)'],
     [{ batchSize: 0 }, '(got 0)'],
     [{ batchSize: 1.5 }, '(got 1.5)'],
+    [{ batchSize: [] }, 'batchSize must give the size of at least one batch (got [])'],
+    [{ batchSize: [1.5, 4.5] }, 'batchSize[0] must be a whole number from 1 on (got 1.5)'],
+    [{ batchSize: [6, 0] }, 'batchSize[1] must be a whole number from 1 on (got 0)'],
+    [{ batchSize: 2, sequenceLength: 4.5 }, 'sequenceLength must be a whole number from 1 on (got 4.5)'],
+    [{ batchSize: 2, sequenceLength: 0 }, 'sequenceLength must be a whole number from 1 on (got 0)'],
+    [{ examples: [[1], []], batchSize: 2 }, 'an example needs two tokens to be learnt from (the longest has 1)'],
     [{ batchSize: [2, 2] }, 'the batches hold 4 examples, but there are 6'],
     [{ examples: [], batchSize: 1 }, 'divides the 0 examples'],
     [{ batchSize: 2, sequenceLength: 13 }, "sequenceLength 13 exceeds the model's 12 positions; shorten the examples"],
@@ -88,15 +94,28 @@ describe('fine-tuning', () => {
   });
 
   it('stops at a loss that is not finite and names step and example', async () => {
+    let calls = 0;
+    const breaking: LanguageModel = {
+      ...model,
+      async gradient(...call) {
+        const { losses, gradient } = await model.gradient(...call);
+        return { losses: ++calls === 2 ? losses.fill(NaN, 1, 2) : losses, gradient };
+      },
+    };
+    await expect(fineTune({ model: breaking, params, optimizer, examples, batchSize: 3 })).rejects.toThrow(
+      'fine-tuning step 2: the loss of example 1 of its batch is NaN; lower the inner learning rate',
+    );
+  });
+
+  it('stops at weights that are not finite, names them and the step', async () => {
     const table = params['transformer.wte.weight'];
     const row = tf.tensor2d(
       table.dataSync().map((x, i) => (Math.floor(i / TINY.n_embd) === 7 ? NaN : x)),
       [11, 8],
     ); // token 7
     const broken = { ...params, 'transformer.wte.weight': row };
-    const data = examples.map((example, i) => (i === 4 ? [1, 7, 2] : example));
-    const message = 'fine-tuning step 2: the loss of example 1 of its batch is NaN; lower the inner learning rate';
-    const setting = { model, params: broken, optimizer, examples: data, batchSize: 3 };
+    const message = 'fine-tuning step 1: the weights "transformer.wte.weight" hold NaN (number 56 of 88)';
+    const setting = { model, params: broken, optimizer, examples, batchSize: 3 }; // none of which has token 7
     await expect(fineTune(setting)).rejects.toThrow(message);
     await expect(metagradient({ ...setting, objective: negativeNorm })).rejects.toThrow(message);
   });

@@ -29,10 +29,12 @@ async function phiAt(
   cells: number[],
   weight: number,
 ): Promise<number> {
+  const trees = { hold: () => undefined, free: () => undefined };
+  const run = { model, optimizer, trees, losses: [] };
   let state = optimizer.init(params);
   for (const [t, batch] of batchesOf(model, data).entries()) {
     const mask = batch.mask.map((m, i) => (cells.includes(t * batch.mask.length + i) ? m * weight : m));
-    state = (await trainingStep(model, optimizer, state, { ...batch, mask })).after;
+    state = (await trainingStep(run, state, { ...batch, mask })).after;
   }
   return (await valueAndGradient(objective, state.params)).phi;
 }

@@ -42,13 +42,33 @@ describe('an objective', () => {
       (p) => tf.sum(p['lm_head.wieght']),
       'reads "lm_head.wieght", which is no parameter of this model; there are a, b, c',
     ],
-    ['has no finite gradient', ({ a, c }) => tf.add(tf.sum(a), tf.sum(tf.sqrt(c))), 'gradient with respect to c is not finite'],
+    [
+      'has no finite gradient',
+      ({ a, c }) => tf.add(tf.sum(a), tf.sum(tf.sqrt(c))),
+      'the objective\'s derivatives with respect to "c" hold Infinity (number 0 of 4)',
+    ],
     [
       'computes NaN with its own gradient',
       { valueAndGradient: async () => ({ phi: NaN, gradient: {} }) },
       'the objective returned NaN',
     ],
+    [
+      'has no finite gradient of its own',
+      { valueAndGradient: async () => ({ phi: 1, gradient: { a: tf.tensor1d([0, NaN, 0]) } }) },
+      'the objective\'s derivatives with respect to "a" hold NaN (number 1 of 3)',
+    ],
   ])('that %s is refused', async (_, objective, message) => {
+    const before = tf.memory().numTensors;
     await expect(valueAndGradient(objective, params)).rejects.toThrow(message);
+    expect(tf.memory().numTensors).toBeLessThanOrEqual(before); // fewer where a case made its own when it was listed
+  });
+
+  it.each([
+    ['that are not finite', NaN, 'the objective: the weights "a" hold NaN (number 1 of 3)'],
+    ['that exploded', 1e30, 'the fine-tuning has exploded, its largest weight is 1.0e+30: lower the inner learning rate'],
+  ])('of weights %s says so, and not that its logarithms are wrong', async (_, value, message) => {
+    const weights = { a: tf.tensor1d([1, value, 3]) };
+    await expect(valueAndGradient(({ a }) => tf.sum(tf.square(a)), weights)).rejects.toThrow(message);
+    disposeParams(weights);
   });
 });

@@ -233,7 +233,7 @@ test('adamw and its adjoint', async () => {
   await compare({ ...state, ...bars, ...results }, (k, a) =>
     k.adamwAdjoint(
       ...([n, a.m, a.v, a.g, a.pBar, a.mBar, a.vBar, a.gOut, a.pOut, a.mOut, a.vOut] as const),
-      ...([0.9, 0.1, 0.95, 0.1, 3, 1e-6, 1e-8, 1e-2, 0.99, 0.3] as const),
+      ...([0.9, 0.1, 0.95, 0.05, 0.1, 3, 1e-6, 1e-8, 1e-2, 0.99, 0.3, 0.45, 1e-3] as const),
     ),
   );
 });

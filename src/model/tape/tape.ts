@@ -6,8 +6,8 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import * as tf from '@tensorflow/tfjs-core';
-import { crossEntropy, exp, logSoftmax, oneHotRows } from '../../tensor/ops';
-import { disposeParams, type Params } from '../../tensor/params';
+import { crossEntropy, exp, logSoftmax, oneHotRows, tidyGradient } from '../../tensor/ops';
+import { disposeParams, mapParams, type Params } from '../../tensor/params';
 import { examplesAtOnce, inputsAndLabels, microbatches } from '../batch';
 import { checked } from '../checks';
 import { familyOf } from '../families';
@@ -48,12 +48,27 @@ function logits({ config }: Tape, params: Params, batch: TokenBatch): tf.Tensor2
 /** One-hot rows of the tokens to predict, [size·length, vocab]. */
 const labels = ({ config }: Tape, batch: TokenBatch): tf.Tensor2D => oneHotRows(inputsAndLabels(batch).labels, config.vocab_size);
 
-/** Adds `piece` to `total` leaf by leaf and frees both arguments. */
-function accumulate(total: Params | null, piece: Params): Params {
-  if (!total) return piece;
-  const sum = Object.fromEntries(Object.keys(piece).map((name) => [name, tf.add(total[name], piece[name])]));
-  disposeParams(total, piece);
-  return sum;
+/** The sum, leaf by leaf, of what `compute` gives for every microbatch that starts at example `from`; what else it makes is freed. */
+async function sumOverPieces(
+  tape: Tape,
+  batch: TokenBatch,
+  compute: (piece: TokenBatch, from: number) => Params,
+): Promise<Params> {
+  let total: Params | null = null;
+  try {
+    for await (const { piece, from } of pieces(tape, batch)) {
+      const before: Params | null = total;
+      total = tidyGradient(() => {
+        const own = compute(piece, from);
+        return before ? mapParams((name, x) => tf.add(before[name], x), own) : own;
+      });
+      disposeParams(before);
+    }
+  } catch (error) {
+    disposeParams(total);
+    throw error;
+  }
+  return total!;
 }
 
 const toRecord = (names: readonly string[], values: readonly tf.Tensor[]): Params =>
@@ -69,19 +84,15 @@ function tokenLosses(tape: Tape, params: Params, batch: TokenBatch): tf.Tensor2D
 async function gradient(tape: Tape, params: Params, batch: TokenBatch): Promise<LossGradient> {
   const names = Object.keys(params);
   const losses = new Float32Array(batch.size);
-  let total: Params | null = null;
-  for await (const { piece, from } of pieces(tape, batch)) {
-    const grads = tf.tidy(() => {
-      const meanLoss = (...leaves: tf.Tensor[]): tf.Scalar => {
-        const perExample = tf.sum(tokenLosses(tape, toRecord(names, leaves), piece), 1); // [size]
-        losses.set(perExample.dataSync<'float32'>(), from);
-        return tf.div(tf.sum(perExample), batch.size);
-      };
-      return toRecord(names, tf.grads(meanLoss)(Object.values(params)));
-    });
-    total = accumulate(total, grads);
-  }
-  return { losses, gradient: total! };
+  const gradient = await sumOverPieces(tape, batch, (piece, from) => {
+    const meanLoss = (...leaves: tf.Tensor[]): tf.Scalar => {
+      const perExample = tf.sum(tokenLosses(tape, toRecord(names, leaves), piece), 1); // [size]
+      losses.set(perExample.dataSync<'float32'>(), from);
+      return tf.div(tf.sum(perExample), batch.size);
+    };
+    return toRecord(names, tf.grads(meanLoss)(Object.values(params)));
+  });
+  return { losses, gradient };
 }
 
 /** S(θ, w) of the file comment, for a piece of a batch of `size` examples. */
@@ -105,21 +116,17 @@ async function hessianVectorProduct(
 ): Promise<LossTangent> {
   const names = Object.keys(params);
   const tokenTangents = new Float32Array(batch.size * batch.length);
-  let product: Params | null = null;
-  for await (const { piece, from } of pieces(tape, batch)) {
+  const product = await sumOverPieces(tape, batch, (piece, from) => {
     const s = directional(tape, names, tangent, piece, batch.size);
     const values = Object.values(params);
-    const grads = tf.tidy(() => {
-      const ones = tf.ones([piece.size, piece.length]);
-      const results = wanted
-        ? tf.grads((...x) => s(x.slice(0, -1), x[x.length - 1]))([...values, ones])
-        : [tf.grad((w) => s(values, w))(ones)];
-      tokenTangents.set(tf.mul(results[results.length - 1], batch.size).dataSync<'float32'>(), from * batch.length);
-      return toRecord(wanted ? names : [], results);
-    });
-    if (wanted) product = accumulate(product, grads);
-  }
-  return { tokenTangents, product };
+    const ones = tf.ones([piece.size, piece.length]);
+    const results = wanted
+      ? tf.grads((...x) => s(x.slice(0, -1), x[x.length - 1]))([...values, ones])
+      : [tf.grad((w) => s(values, w))(ones)];
+    tokenTangents.set(tf.mul(results[results.length - 1], batch.size).dataSync<'float32'>(), from * batch.length);
+    return toRecord(wanted ? names : [], results);
+  });
+  return { tokenTangents, product: wanted ? product : null };
 }
 
 /** Log-probabilities [size·length, vocab] at every predicted position. */
@@ -171,24 +178,20 @@ async function policyGradient(tape: Tape, params: Params, batch: TokenBatch, ter
   const tokens = batch.mask.reduce((a, b) => a + b, 0);
   const means = { entropy: 0, kl: 0, clipFraction: 0 };
   const logProbs = new Float32Array(batch.size * batch.length);
-  let total: Params | null = null;
-  for await (const { piece, from } of pieces(tape, batch)) {
-    const grads = tf.tidy(() => {
-      const loss = (...leaves: tf.Tensor[]): tf.Scalar => {
-        const logs = logDistributions(tape, toRecord(names, leaves), piece, terms.temperature);
-        const sums = surrogateSums(tape, logs, piece, terms, from * batch.length);
-        logProbs.set(sums.logProb.dataSync<'float32'>(), from * batch.length);
-        means.entropy += sums.entropy.dataSync()[0] / tokens;
-        means.kl += sums.kl.dataSync()[0] / tokens;
-        means.clipFraction += sums.clipped / tokens;
-        const penalty = tf.sub(tf.mul(sums.kl, terms.klCoef), tf.mul(sums.entropy, terms.entropyCoef));
-        return tf.div(tf.sub(penalty, sums.reward), tokens);
-      };
-      return toRecord(names, tf.grads(loss)(Object.values(params)));
-    });
-    total = accumulate(total, grads);
-  }
-  return { gradient: total!, logProbs, ...means };
+  const gradient = await sumOverPieces(tape, batch, (piece, from) => {
+    const loss = (...leaves: tf.Tensor[]): tf.Scalar => {
+      const logs = logDistributions(tape, toRecord(names, leaves), piece, terms.temperature);
+      const sums = surrogateSums(tape, logs, piece, terms, from * batch.length);
+      logProbs.set(sums.logProb.dataSync<'float32'>(), from * batch.length);
+      means.entropy += sums.entropy.dataSync()[0] / tokens;
+      means.kl += sums.kl.dataSync()[0] / tokens;
+      means.clipFraction += sums.clipped / tokens;
+      const penalty = tf.sub(tf.mul(sums.kl, terms.klCoef), tf.mul(sums.entropy, terms.entropyCoef));
+      return tf.div(tf.sub(penalty, sums.reward), tokens);
+    };
+    return toRecord(names, tf.grads(loss)(Object.values(params)));
+  });
+  return { gradient, logProbs, ...means };
 }
 
 /** Logits [size, vocab] after the last of new positions [size, length]. */

@@ -89,7 +89,7 @@ export interface Kernels {
   adamwAdjoint(
     ...a: [
       ...[n: N, m: P, v: P, g: P, pBar: P, mBar: P, vBar: P, gOut: P, pOut: P, mOut: P, vOut: P],
-      ...[b1: N, m1: N, b2: N, v2: N, perC2: N, epsRoot: N, eps: N, rate: N, keep: N, half: N],
+      ...[b1: N, m1: N, b2: N, v1: N, v2: N, perC2: N, epsRoot: N, eps: N, rate: N, keep: N, half: N, cross: N, gRate: N],
     ]
   ): void;
   sampleTokens(rows: N, vocab: N, logits: P, scale: N, uniforms: P, ids: P, logProbs: P): void;

@@ -118,7 +118,7 @@ const unsortedSegmentSum = ({ inputs: { x, segmentIds }, attrs, backend }: Call)
 };
 
 /** Attributes of {@link adamwUpdate} and {@link adamwAdjoint}; see learn/adamw.ts. */
-type AdamwAttributes = Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half', number>>;
+type AdamwAttributes = Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half' | 'cross', number>>;
 
 /** p, m, v after a step. */
 const adamwUpdate = (call: Call, k: WasmKernels): TensorInfo[] => {
@@ -133,14 +133,14 @@ const adamwUpdate = (call: Call, k: WasmKernels): TensorInfo[] => {
 /** ḡ and p̄, m̄, v̄ before a step. */
 const adamwAdjoint = (call: Call, k: WasmKernels): TensorInfo[] => {
   const { m, v, g, pBar, mBar, vBar } = call.inputs;
-  const { b1, b2, eps, epsRoot, rate, perC2, keep, half } = call.attrs as AdamwAttributes;
+  const { b1, b2, eps, epsRoot, rate, perC2, keep, half, cross } = call.attrs as AdamwAttributes;
   const out = [g, g, g, g].map(({ shape }) => call.backend.makeOutput(shape, 'float32'));
   const [mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut] = [m, v, g, pBar, mBar, vBar, ...out].map((tensor) =>
     at(call, tensor),
   );
   k.adamwAdjoint(
     ...[size(g.shape), mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut],
-    ...[b1, 1 - b1, b2, 2 * (1 - b2), perC2, epsRoot, eps, rate, keep, half],
+    ...[b1, 1 - b1, b2, 1 - b2, 2 * (1 - b2), perC2, epsRoot, eps, rate, keep, half, cross, rate * (1 - b1)],
   );
   return out;
 };

@@ -7,7 +7,7 @@ type TensorInfo = tf.TensorInfo;
 
 interface Call {
   readonly inputs: Readonly<Record<string, TensorInfo>>;
-  readonly attrs: Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half', number>>;
+  readonly attrs: Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half' | 'cross', number>>;
 }
 
 /** Runs `record` on pointers to the inputs and as many new tensors of the first one's shape. */
@@ -32,9 +32,10 @@ function adamwUpdate({ inputs: { p, m, v, g }, attrs }: Call): TensorInfo[] {
 
 /** ḡ and p̄, m̄, v̄ before a step. */
 function adamwAdjoint({ inputs: { m, v, g, pBar, mBar, vBar }, attrs }: Call): TensorInfo[] {
-  const { b1, b2, eps, epsRoot, rate, perC2, keep, half } = attrs;
+  const { b1, b2, eps, epsRoot, rate, perC2, keep, half, cross } = attrs;
+  const moments = [b1, 1 - b1, b2, 1 - b2, 2 * (1 - b2)] as const;
   return onGpu([m, v, g, pBar, mBar, vBar], 4, (n, [mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut]) => {
-    const numbers = [b1, 1 - b1, b2, 2 * (1 - b2), perC2, epsRoot, eps, rate, keep, half] as const;
+    const numbers = [...moments, perC2, epsRoot, eps, rate, keep, half, cross, rate * (1 - b1)] as const;
     adamw(gpuTensors().recorder).adamwAdjoint(n, mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut, ...numbers);
   });
 }
