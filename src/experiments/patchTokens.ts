@@ -2,16 +2,16 @@
  * Which tokens' columns of the LM head carry a picture, and whether the generator writes them: a column whose token is never written cannot be
  * told where to go. Small vocabularies begin with what is frequent; those of real tokenizers begin with control tokens and bytes (ours).
  */
+import type { Config } from '../dpg/config';
 import type { Experiment } from '../dpg/experiment';
 import { reading } from '../dpg/reading';
 import { supportRule } from '../dpg/supportRule';
 import { responsesOf, rollout } from '../policy/rollouts';
 import { randomStream } from '../tensor/random';
 import type { Tokenizer } from '../text/tokenizer';
-import type { PatternConfig } from './pattern';
 
 /** An experiment before its Φ is known. */
-type Setting = Pick<Experiment<PatternConfig>, 'config' | 'generator' | 'target' | 'prompts'>;
+type Setting = Pick<Experiment<Config & { readonly patchTokens: string }>, 'config' | 'generator' | 'target' | 'prompts'>;
 
 /** Of all runs, so that a run that goes on later draws into the same columns. */
 const SEED = 0;

@@ -22,10 +22,10 @@ function counts(values: readonly string[]): Map<string, number> {
   return found;
 }
 
-/** distinct-n (Li et al. 2016): different runs of `n` words among all runs of `n` words of some texts; NaN if there are none. */
+/** distinct-n (Li et al. 2016): different runs of `n` words among all runs of `n` words of some texts; 1 if there are none, since nothing is repeated. */
 export function distinctShare(texts: readonly string[], n = 2): number {
   const all = texts.flatMap((text) => grams(wordsOf(text), n));
-  return new Set(all).size / all.length;
+  return all.length ? new Set(all).size / all.length : 1;
 }
 
 /**
