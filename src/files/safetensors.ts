@@ -31,6 +31,7 @@ export interface TensorInfo {
 
 /** An open file: the header is checked and held, values are read on demand. */
 export interface SafetensorsFile {
+  readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** The header's `__metadata__`. */
   readonly metadata: Readonly<Record<string, string>>;
@@ -73,7 +74,7 @@ export function openSafetensors(path: string): SafetensorsFile {
     const { tensors, metadata } = orRefuse(path, () => parseHeader(header, dataLength));
     const read = (name: string): TensorValues =>
       orRefuse(path, () => (isOpen ? readTensor(fd, dataStart, name, tensors.get(name)) : refuse('the file is closed')));
-    return { tensors, metadata, read, close };
+    return { path, tensors, metadata, read, close };
   } catch (error) {
     close();
     throw error;

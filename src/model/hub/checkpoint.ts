@@ -14,6 +14,7 @@ import { familyOf, parameterShapes, parseModelConfig } from '../families';
 import type { TensorNames } from '../families/family';
 import { huggingFaceConfig } from './huggingFaceConfig';
 import { openSafetensors, writeSafetensors, type SafetensorsFile } from '../../files/safetensors';
+import { requireFiniteStored } from '../../tensor/params';
 import type { ModelConfig } from '../types';
 
 /** A parameter outside the tensor backend: what files hold. */
@@ -58,7 +59,7 @@ export const INDEX = 'model.safetensors.index.json';
  * Names may lack the prefix `transformer.` or `model.`; stored causal masks and rotary frequencies are skipped; a missing LM head is a
  * copy of the embedding where the config says that they are tied.
  *
- * @throws Error naming the folder and the architecture, key, file or tensors that do not fit
+ * @throws Error naming the folder and the architecture, key, file or tensors that do not fit, or that hold NaN or infinity
  */
 export function loadCheckpoint(folder: string): Checkpoint {
   const { config, tied } = readConfig(folder);
@@ -165,8 +166,10 @@ function listTensors(folder: string, open: (name: string) => SafetensorsFile): [
 function readParameter(where: string, file: SafetensorsFile, storedName: string, shape: readonly number[]): Float32Array {
   checkShape(where, file.tensors.get(storedName)!.shape, shape);
   const data = file.read(storedName);
-  if (data instanceof Float32Array) return data;
-  throw new Error(`${where} has dtype ${file.tensors.get(storedName)!.dtype} (supported: F32, F16, BF16)`);
+  if (!(data instanceof Float32Array))
+    throw new Error(`${where} has dtype ${file.tensors.get(storedName)!.dtype} (supported: F32, F16, BF16)`);
+  requireFiniteStored(storedName, data, `${file.path}: `);
+  return data;
 }
 
 function checkShape(where: string, shape: readonly number[], expected: readonly number[]): void {

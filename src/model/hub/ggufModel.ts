@@ -3,6 +3,7 @@
  */
 import { openGguf, type GgufFile } from '../../files/gguf';
 import { familyOf, parameterShapes, parseModelConfig, type ModelConfig } from '../families';
+import { requireFiniteStored } from '../../tensor/params';
 import type { StoredTensor } from './checkpoint';
 
 /** An open GGUF file as a model; the caller closes it. */
@@ -12,7 +13,7 @@ export interface GgufModel {
   ofMetadata<T>(read: (metadata: GgufFile['metadata']) => T): T;
   /** Names of all parameters, in the order of the network. */
   readonly names: readonly string[];
-  /** One parameter as float32. */
+  /** One parameter as float32. @throws Error naming the file and a tensor of another shape, or with NaN or infinity */
   read(name: string): StoredTensor;
   close(): void;
 }
@@ -160,6 +161,7 @@ function readParameter(
   if (found.join() !== expected.join())
     throw new Error(`the tensor ${storedName} has shape [${found}], the metadata say [${expected}]`);
   const data = file.read(storedName);
+  requireFiniteStored(storedName, data);
   if (isTransposed) return { shape, data: transposed(data, expected as [number, number]) };
   const heads = rotaryHeads(name, config);
   return { shape, data: heads ? withRotaryHalves(data, heads, shape as [number, number]) : data };

@@ -130,6 +130,14 @@ describe('refusals', () => {
     expect(() => loadCheckpoint(place)).toThrow(/wpe\.weight has dtype I32 \(supported: F32, F16, BF16\)/);
   });
 
+  it.each(['F32', 'F16', 'BF16'] as const)('names the file, the tensor and the number that is none, %s', (dtype) => {
+    const data = reference.params[wpe].data.map((x, i) => (i === 30 ? -Infinity : i === 31 ? NaN : x));
+    const tensors = { ...without(), [wpe]: { shape: [16, 24], data, dtype } };
+    expect(() => loadCheckpoint(folderOf(tensors))).toThrow(
+      /model\.safetensors: the weights "transformer\.wpe\.weight" hold -Infinity \(number 30 of 384\): take a whole file/,
+    );
+  });
+
   it('names missing or broken files', () => {
     expect(() => loadCheckpoint(place)).toThrow(/cannot read .*config\.json/);
     fs.writeFileSync(join(place, 'config.json'), '[1]');

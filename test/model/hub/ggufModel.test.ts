@@ -120,6 +120,12 @@ describe('a Llama', () => {
     await refused([...LLAMA, ...foreign], llamaTensors, /tokenizer is of the kind "bert" \(read are "gpt2" and "llama"\)/);
     const quantized = { ...first, type: GGML.Q6_K };
     await refused([...LLAMA, ...SENTENCE_PIECE], [quantized, ...others], /is of type Q6_K, which is not read/);
+    const broken = floats(first.name, shapeOf('model.embed_tokens'), new Float32Array(130).fill(NaN, 129));
+    await refused(
+      [...LLAMA, ...SENTENCE_PIECE],
+      [broken, ...others],
+      /model\.gguf: the weights "token_embd\.weight" hold NaN \(number 129 of 130\)/,
+    );
   });
 });
 
