@@ -33,7 +33,8 @@ export const patternKeys = {
   patchTokens: text(/^[^,]+(,[^,]+)*$/, {
     default: 'first',
     description:
-      'Tokens of the target whose columns of the LM head carry the picture: `first`, `frequent` (those that the untrained generator writes most), or a list of ids or tokens, e.g. 12,7,ing',
+      'Tokens of the target whose columns of the LM head carry the picture: `first`, `frequent` (those that the untrained ' +
+      'generator writes most), or a list of ids or tokens, e.g. 12,7,ing',
     paper: 'first',
   }),
 };
