@@ -34,7 +34,7 @@ export { generate, lossOf, type GenerateOptions } from './dpg/generate';
 export { modelFolder } from './model/hub/hub';
 export { load, loadModels } from './dpg/models';
 export { describeMemory, estimateMemory, requireMemory } from './dpg/memory';
-export { describeCost } from './dpg/cost';
+export { describeCost, measureSpeeds } from './dpg/cost';
 export type { Config, ConfigInput } from './dpg/config';
 export { flag, number, oneOf, text, whole, type Key, type Keys } from './dpg/keys';
 export { makeExperiment, type Definition, type Sweep } from './experiments/definition';

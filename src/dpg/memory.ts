@@ -64,22 +64,38 @@ const usesFused = (model: ModelConfig, engine: Config['engine'], backend: Backen
   !!familyOf(model).fused && engine !== 'tape' && (engine === 'fused' || !isGpu(backend));
 const isGpu = (backend: BackendName): boolean => backend === 'tfjs-node-gpu' || backend === 'webgpu';
 
-/** Arrays that the tape holds at once, in units of [rows, vocab], [rows, width] and [rows, heads · length] (the last two a layer): measured. */
-const TAPE = { gradient: [12, 205, 11], hessianVectorProduct: [33, 800, 41] } as const;
+/**
+ * Columns that the matrices of a block read and write together: what its activations are as wide as, in every family. 16 · n_embd in a GPT-2;
+ * a gated feed-forward layer has more, few heads of keys and values fewer.
+ */
+export const activationColumns = (config: ModelConfig): number =>
+  Object.entries(parameterShapes(config))
+    .filter(([name, shape]) => shape.length === 2 && name.includes('.0.'))
+    .reduce((sum, [, [rows, columns]]) => sum + rows + columns, 0);
 
-/** One microbatch on the tape. */
-function tapeActivations(
-  { vocab_size, n_layer, n_embd, n_head }: ModelConfig,
-  { examples, length, pass }: { examples: number; length: number; pass: keyof typeof TAPE },
+/**
+ * Arrays that the tape holds at once, in units of [rows, vocab], [rows, activationColumns] and [rows, heads · length] (the last two a layer):
+ * measured. GELU is made of more ops than SiLU.
+ */
+const TAPE = {
+  gelu: { gradient: [12, 13, 11], hessianVectorProduct: [33, 50, 41] },
+  swiglu: { gradient: [12, 9, 11], hessianVectorProduct: [33, 36, 41] },
+} as const;
+
+/** Bytes of one microbatch on the tape. */
+export function tapeActivations(
+  config: ModelConfig,
+  { examples, length, pass }: { examples: number; length: number; pass: keyof (typeof TAPE)['gelu'] },
 ): number {
+  const { vocab_size, n_layer, n_head } = config;
   const rows = Math.min(examples, examplesAtOnce(length, vocab_size)) * length;
-  const [vocab, width, scores] = TAPE[pass];
-  return FLOAT * rows * (vocab * vocab_size + n_layer * (width * n_embd + scores * n_head * length));
+  const [vocab, columns, scores] = TAPE[familyOf(config).fused?.(config).activation ?? 'gelu'][pass];
+  return FLOAT * rows * (vocab * vocab_size + n_layer * (columns * activationColumns(config) + scores * n_head * length));
 }
 
 /** Heap of one worker: activations (64 MiB, or primal and tangent of one example), logits, packed matrices; trees come on top. */
-const workerActivations = ({ n_layer, n_embd, n_head }: ModelConfig, length: number): number =>
-  Math.max(64 * MIB, 2 * FLOAT * n_layer * length * (16 * n_embd + n_head * length)) + 66 * MIB;
+const workerActivations = (config: ModelConfig, length: number): number =>
+  Math.max(64 * MIB, 2 * FLOAT * config.n_layer * length * (activationColumns(config) + config.n_head * length)) + 66 * MIB;
 
 /**
  * Memory of a run.
@@ -91,7 +107,7 @@ export function estimateMemory({ generator, target }: ModelPair, config: Config,
   const fused = { generator: usesFused(generator, config.engine, backend), target: usesFused(target, config.engine, backend) };
   const length = { generator: config.promptLength + config.maxNewTokens - 1, target: config.maxNewTokens - 1 };
   const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.groupSize) / config.innerSteps) };
-  const tape = (part: 'generator' | 'target', model: ModelConfig, pass: keyof typeof TAPE): number =>
+  const tape = (part: 'generator' | 'target', model: ModelConfig, pass: keyof (typeof TAPE)['gelu']): number =>
     fused[part] ? 0 : tapeActivations(model, { examples: examples[part], length: length[part], pass });
   const tensors = Math.max(
     GENERATOR_AT_REST * tree.generator +

@@ -7,7 +7,7 @@ import type { EngineOptions } from '../model/engine';
 import type { Config } from './config';
 import { modelConfig, modelFolder, tokenHidden, type HubOptions } from '../model/hub/hub';
 import { describeMemory, estimateMemory, exceedsWasmHeap, isLarge, requireMemory, type ModelPair } from './memory';
-import { describeCost } from './cost';
+import { describeCost, measureSpeeds } from './cost';
 import type { Actor } from './experiment';
 import { reading } from './reading';
 
@@ -50,9 +50,10 @@ export async function loadModels(
       : undefined,
   );
   const estimate = estimateMemory(pair, config, backend);
-  if (isLarge(estimate))
-    for (const line of [describeMemory(estimate), describeCost(pair, config)]) (options.say ?? console.error)(line);
+  const { say = console.error } = options;
+  if (isLarge(estimate)) say(describeMemory(estimate));
   requireMemory(estimate, backend);
+  if (isLarge(estimate)) say(describeCost(pair, config, await measureSpeeds(pair, config)));
   const actors = { generator: await loadActor(generator, config), target: await loadActor(target, config) };
   reading({ config, ...actors });
   return actors;

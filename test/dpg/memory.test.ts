@@ -5,14 +5,18 @@ import {
   describeMemory,
   estimateMemory,
   metagradientTrees,
+  activationColumns,
   parameterCount,
   requireMemory,
+  tapeActivations,
   type ModelPair,
 } from '../../src/dpg/memory';
 import { metagradient } from '../../src/learn/metagradient';
 import { adamw, sgd } from '../../src/learn/optimizer';
-import { tapeGpt2 } from '../../src/model/tape/tape';
-import type { Gpt2Config, LlamaConfig } from '../../src/model/types';
+import { familyOf } from '../../src/model/families';
+import { tapeGpt2, tapeModel } from '../../src/model/tape/tape';
+import { randomStream } from '../../src/tensor/random';
+import type { Gpt2Config, LlamaConfig, ModelConfig } from '../../src/model/types';
 import { disposeParams } from '../../src/tensor/params';
 import { useBackend } from '../support/backend';
 import { TINY, tinyParams } from '../support/tinyExperiment';
@@ -43,10 +47,8 @@ describe('parameters', () => {
   });
 });
 
-/** Most trees of the target's size that lived at once beyond those before. */
-async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Promise<number> {
-  const params = tinyParams(1);
-  const size = Object.values(params).reduce((sum, x) => sum + 4 * x.size, 0);
+/** Most bytes of tensors that lived at once during some work, beyond those before; what it returns is freed. */
+async function mostBytes(work: () => Promise<object>): Promise<number> {
   const before = tf.memory().numBytes;
   const engine = tf.engine();
   const track = engine.trackTensor.bind(engine);
@@ -55,6 +57,15 @@ async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Pr
     track(...args);
     most = Math.max(most, tf.memory().numBytes);
   };
+  tf.dispose((await work()) as tf.TensorContainer);
+  engine.trackTensor = track;
+  return most - before;
+}
+
+/** Most trees of the target's size that lived at once beyond those before. */
+async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Promise<number> {
+  const params = tinyParams(1);
+  const size = Object.values(params).reduce((sum, x) => sum + 4 * x.size, 0);
   const still = (): Record<string, tf.Tensor> =>
     Object.fromEntries(Object.entries(params).map(([name, x]) => [name, tf.mul(x, 0.01)]));
   const model = { ...tapeGpt2(TINY) };
@@ -63,18 +74,19 @@ async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Pr
     tokenTangents: new Float32Array(count * length),
     product: still(),
   });
-  const { finalParams } = await metagradient({
-    model,
-    params,
-    examples: Array.from({ length: innerSteps }, () => [1, 2, 3]),
-    batchSize: 1,
-    optimizer: optimizer === 'sgd' ? sgd({ learningRate: 0.1 }) : adamw({ learningRate: 0.1, epsRoot: 1e-3 }),
-    objective: (p) => tf.sum(p['lm_head.weight']),
-    checkRounding: true,
-  });
-  engine.trackTensor = track;
-  disposeParams(finalParams, params);
-  return (most - before) / size;
+  const most = await mostBytes(() =>
+    metagradient({
+      model,
+      params,
+      examples: Array.from({ length: innerSteps }, () => [1, 2, 3]),
+      batchSize: 1,
+      optimizer: optimizer === 'sgd' ? sgd({ learningRate: 0.1 }) : adamw({ learningRate: 0.1, epsRoot: 1e-3 }),
+      objective: (p) => tf.sum(p['lm_head.weight']),
+      checkRounding: true,
+    }),
+  );
+  disposeParams(params);
+  return most / size;
 }
 
 describe('the count of trees in a metagradient', () => {
@@ -91,6 +103,37 @@ describe('the count of trees in a metagradient', () => {
     const measured = await measuredTrees(innerOptimizer, innerSteps);
     expect(measured).toBeLessThanOrEqual(estimated + 0.5);
     expect(measured).toBeGreaterThan(0.75 * estimated - 1);
+  });
+});
+
+describe('activations', () => {
+  const sizes = { vocab_size: 50, n_positions: 64, n_embd: 48, n_layer: 3, n_head: 6 };
+  const small: Record<string, ModelConfig> = {
+    'GPT-2': { ...GPT2, ...sizes },
+    Llama: { ...LLAMA, ...sizes, num_key_value_heads: 2, head_dim: 8, intermediate_size: 128 },
+    Qwen3: { ...LLAMA, ...sizes, model_type: 'qwen3', num_key_value_heads: 2, head_dim: 16, intermediate_size: 128 },
+  };
+  const batch = { ids: new Int32Array(4 * 33).fill(3), mask: new Float32Array(4 * 32).fill(1), size: 4, length: 32 };
+
+  it('are as wide as what the family’s matrices read and write', () => {
+    expect(activationColumns(GPT2)).toBe(16 * 768);
+    // queries 2048 → 2048, keys and values 2048 → 512, back; gate and up 2048 → 8192, down
+    expect(activationColumns(LLAMA)).toBe(2 * 4096 + 2 * 2560 + 3 * 10240);
+  });
+
+  describe.each(Object.entries(small))('of a %s on the tape', (_, model) => {
+    beforeAll(() => useBackend('wasm'));
+
+    it.each(['gradient', 'hessianVectorProduct'] as const)('are what tfjs counts, %s', async (pass) => {
+      const [params, tape] = [familyOf(model).initialize(model, randomStream(1, 'memory')), tapeModel(model)];
+      const measured = await mostBytes(() =>
+        pass === 'gradient' ? tape.gradient(params, batch) : tape.hessianVectorProduct(params, batch, params),
+      );
+      const estimated = tapeActivations(model, { examples: 4, length: 32, pass });
+      expect(measured).toBeGreaterThan(0.75 * estimated);
+      expect(measured).toBeLessThan(1.2 * estimated);
+      disposeParams(params);
+    });
   });
 });
 

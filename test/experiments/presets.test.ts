@@ -1,11 +1,12 @@
+import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { parseConfig, sharedKeys, type ConfigInput } from '../../src/dpg/config';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
-import { describeCost, stepCost } from '../../src/dpg/cost';
+import { describeCost, measureSpeeds, stepCost } from '../../src/dpg/cost';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import type { Gpt2Config } from '../../src/model/types';
-import * as tf from '@tensorflow/tfjs-core';
 import { useBackend } from '../support/backend';
+import { TINY_LLAMA } from '../support/randomDecoder';
 
 const named = Object.values(EXPERIMENTS).flatMap((definition) =>
   Object.keys(definition.presets).map((preset) => [preset, definition.name, definition] as const),
@@ -69,7 +70,7 @@ describe('the cost', () => {
     const settings = config({ prompts: 3, groupSize: 2, promptLength: 10, maxNewTokens: 6, steps: 7 });
     const { tokens, flop } = stepCost(models, settings);
     expect(tokens).toEqual({ generator: 6 * 16, target: 6 * 5 });
-    expect(flop).toBe(2 * N * (96 * (1 + 3) + 30 * (3 + 2)));
+    expect(flop).toEqual({ generator: 2 * N * 96 * (1 + 3), target: 2 * N * 30 * (3 + 2) });
     const longer = config({
       prompts: 4,
       groupSize: 2,
@@ -79,14 +80,38 @@ describe('the cost', () => {
       klCoef: 0.1,
       epochs: 2,
     });
-    expect(stepCost(models, longer).flop).toBe(2 * N * (128 * (1 + 2 * 4) + 40 * (3 + 3 + 4)));
-    expect(stepCost(models, { ...settings, reward: 'naive' }).flop).toBe(2 * N * (96 * 4 + 30 * 3));
+    expect(stepCost(models, longer).flop).toEqual({ generator: 2 * N * 128 * (1 + 2 * 4), target: 2 * N * 40 * (3 + 3 + 4) });
+    expect(stepCost(models, { ...settings, reward: 'naive' }).flop).toEqual({
+      generator: 2 * N * 96 * 4,
+      target: 2 * N * 30 * 3,
+    });
   });
 
-  it('is told in one line', () => {
-    const line = describeCost(models, config({ steps: 4000 }));
+  it('is told in one line, in hours of the engines that will run', () => {
+    const settings = config({ prompts: 3, groupSize: 2, promptLength: 10, maxNewTokens: 6, steps: 3600 });
+    const hour = { generator: 2 * N * 96 * 4, target: 2 * N * 30 * 5 }; // a second a step
+    const line = describeCost(models, settings, {
+      generator: { engine: 'fused, 2 workers', flops: hour.generator },
+      target: { engine: 'tape on wasm', flops: hour.target / 17 },
+    });
     expect(line).toMatch(
-      /^cost: .+ tokens of the generator and .+ of the target a step, .+ FLOP; 4,000 steps take about .+ GPU hours .+$/,
+      /^cost: 96 tokens of the generator and 30 of the target a step, .+ FLOP; 3,600 steps take about 18 hours here, /,
     );
+    expect(line).toMatch(
+      / with fused, 2 workers for the generator \(.+ measured\) and tape on wasm for the target \(.+\), or .+ GPU hours/,
+    );
+  });
+
+  it.each(['tape', 'fused'] as const)('is measured on the engine that will run, %s, of every family', async (engine) => {
+    await useBackend('wasm');
+    const before = tf.memory().numTensors;
+    const llama = { ...TINY_LLAMA, rope_scaling: null };
+    const speeds = await measureSpeeds({ generator: model, target: llama }, config({ engine, workers: 1 }));
+    for (const speed of Object.values(speeds)) {
+      expect(speed.engine).toContain(engine);
+      expect(speed.flops).toBeGreaterThan(0);
+      expect(speed.flops).toBeLessThan(1e12);
+    }
+    expect(tf.memory().numTensors).toBe(before);
   });
 });
