@@ -70,6 +70,7 @@ export { grid, heatmap, imageStrip } from './notebook/images';
 export { table } from './notebook/table';
 export { follow, watch, type WatchOptions } from './notebook/watch';
 export { stopSignal } from './notebook/interrupt';
+export { sweep } from './notebook/sweepStatus';
 export {
   compare,
   decodedStrip,

@@ -13,11 +13,13 @@ import * as pretrain from './pretrain';
 import * as report from './report';
 import * as runs from './runs';
 import * as start from './start';
+import * as sweep from './sweep';
 import * as train from './train';
 
 const commands: readonly Command[] = [
   start,
   train,
+  sweep,
   notebook,
   notebooks,
   runs,

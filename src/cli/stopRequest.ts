@@ -2,6 +2,8 @@
 
 /** Signals by the exit code that shells expect after them: 128 and the signal's number. */
 const SIGNALS = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+/** What Slurm is asked to send before a job's time is over or another one takes its place; elsewhere Node's debugger listens to it. */
+export const TIME_IS_UP = { SIGUSR1: 138 } as const;
 const BROKEN_PIPE = 141;
 
 /** A wish to end that came from outside. */
@@ -14,15 +16,17 @@ export interface StopRequest {
   dispose(): void;
 }
 
-/** Listens for signals, and for output that cannot be written. */
-export function stopRequest(): StopRequest {
+/** Listens for signals, with those of `more` and their exit codes, and for output that cannot be written. */
+export function stopRequest(more: Readonly<Record<string, number>> = {}): StopRequest {
   const stop = new AbortController();
   let code = 0;
   const request = (wanted: number): void => {
     code ||= wanted;
     stop.abort();
   };
-  const handlers = Object.entries(SIGNALS).map(([name, exit]) => [name as NodeJS.Signals, () => request(exit)] as const);
+  const handlers = Object.entries({ ...SIGNALS, ...more }).map(
+    ([name, exit]) => [name as NodeJS.Signals, () => request(exit)] as const,
+  );
   for (const [name, handler] of handlers) process.once(name, handler);
   const onOutputError = (error: NodeJS.ErrnoException): void => {
     if (error.code !== 'EPIPE' && !stop.signal.aborted) console.error(`dpg: cannot write the output: ${error.message}`);

@@ -65,10 +65,15 @@ export async function definitionOf(experiment: string): Promise<Definition> {
   }
 }
 
+/** The configuration keys that may stand on a command line. */
+export async function keysAmong(argv: readonly string[]): Promise<Keys> {
+  const named = experimentAmong(argv);
+  return { ...ALL_KEYS, ...(named && (await definitionOf(named)).keys) };
+}
+
 /** @throws UsageError for anything that is not as `dpg train --help` says */
 export async function parseArguments(argv: string[]): Promise<Arguments> {
-  const named = experimentAmong(argv);
-  const keys: Keys = { ...ALL_KEYS, ...(named && (await definitionOf(named)).keys) };
+  const keys = await keysAmong(argv);
   const options = {
     ...Object.fromEntries(Object.keys(keys).map((key) => [kebab(key), { type: 'string' as const }])),
     ...OPTIONS,

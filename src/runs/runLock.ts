@@ -22,6 +22,8 @@ const ownerSchema = z.object({
   started: z.string().nullable(),
   /** Different for every lock. */
   token: z.string(),
+  /** The batch job that it is part of, and how often that was started again, where there is one. */
+  job: z.object({ id: z.string(), restarts: z.int().nonnegative() }).optional(),
 });
 type Owner = z.infer<typeof ownerSchema>;
 
@@ -33,7 +35,7 @@ export interface RunLock {
   release(): void;
 }
 
-/** The living process that writes into a run folder, or null; one on another host counts as living. */
+/** The living process that writes into a run folder, or null; one on another host counts as living, but for an earlier start of this batch job. */
 export function livingOwner(folder: string): { readonly pid: number; readonly host: string } | null {
   const owner = readOwner(join(folder, LOCK));
   return owner && isAlive(owner) ? owner : null;
@@ -46,7 +48,7 @@ export function livingOwner(folder: string): { readonly pid: number; readonly ho
  */
 export function lockRun(folder: string): RunLock {
   const path = join(folder, LOCK);
-  const owner: Owner = { pid: process.pid, host: hostname(), started: startTime(process.pid), token: randomUUID() };
+  const owner: Owner = { pid: process.pid, host: hostname(), started: startTime(process.pid), token: randomUUID(), job: ownJob() };
   const prepared = temporaryName(path);
   try {
     mkdirSync(prepared);
@@ -102,7 +104,7 @@ function remove(path: string): void {
 
 function refuseLiving(path: string, owner: Owner): void {
   const who = `process ${owner.pid} on ${owner.host}`;
-  if (owner.host !== hostname()) throw new Error(`${who} writes into this run; if it is gone, delete ${path}`);
+  if (owner.host !== hostname() && isAlive(owner)) throw new Error(`${who} writes into this run; if it is gone, delete ${path}`);
   if (owner.pid === process.pid && owner.started === startTime(process.pid))
     throw new Error(`this process already writes into the run of ${path}: close() it first`);
   if (isAlive(owner)) throw new Error(`${who} writes into this run: stop it or choose another folder (${path})`);
@@ -117,8 +119,19 @@ function readOwner(path: string): Owner | null {
   }
 }
 
-function isAlive({ pid, host, started }: Owner): boolean {
-  if (host !== hostname()) return true;
+/** The job of Slurm that this process is part of. */
+function ownJob({ SLURM_JOB_ID: id, SLURM_RESTART_COUNT: restarts = '0' } = process.env): Owner['job'] {
+  return id === undefined ? undefined : { id, restarts: Number(restarts) };
+}
+
+/** Slurm starts a job again, perhaps on another machine, only after it has ended or its machine is lost. */
+function isEarlierStart(job: Owner['job']): boolean {
+  const own = ownJob();
+  return job !== undefined && job.id === own?.id && job.restarts < own.restarts;
+}
+
+function isAlive({ pid, host, started, job }: Owner): boolean {
+  if (host !== hostname()) return !isEarlierStart(job);
   try {
     process.kill(pid, 0); // signal 0 only asks
   } catch (error) {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import * as fs from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createRun, resumeRun, type RunFolder } from '../../src/runs/runFolder';
 import { childEnvironment, compile } from '../fixtures/compile';
 import { metricsRow, runRecord } from '../support/runRows';
@@ -79,6 +79,22 @@ describe('one writer', () => {
     }
     expect(fs.existsSync(lock())).toBe(true);
     resumeRun(folder).run.close();
+  });
+
+  it('of an earlier start of the same batch job, on another host, is taken over; of another job, or of this start, it is not', () => {
+    createRun(folder, record).close();
+    vi.stubEnv('SLURM_JOB_ID', '17');
+    vi.stubEnv('SLURM_RESTART_COUNT', '2');
+    const left = { pid: 1, host: 'elsewhere', started: null, token: 'other' };
+    leaveLock(JSON.stringify({ ...left, job: { id: '16', restarts: 1 } }));
+    expect(() => resumeRun(folder)).toThrow(/process 1 on elsewhere/);
+    fs.writeFileSync(join(lock(), 'owner.json'), JSON.stringify({ ...left, job: { id: '17', restarts: 2 } }));
+    expect(() => resumeRun(folder)).toThrow(/process 1 on elsewhere/);
+    fs.writeFileSync(join(lock(), 'owner.json'), JSON.stringify({ ...left, job: { id: '17', restarts: 1 } }));
+    const { run } = resumeRun(folder);
+    expect(owner()).toMatchObject({ pid: process.pid, job: { id: '17', restarts: 2 } });
+    run.close();
+    vi.unstubAllEnvs();
   });
 
   it.each([
