@@ -200,9 +200,8 @@ async function trainStep({ experiment, read, isFirst }: Stepping, state: Trainer
     frac_reward_zero_std: degenerateGroups,
     'completions/mean_length': rollouts.mask.reduce((sum, counts) => sum + counts, 0) / rollouts.size,
     ...observed.exchange,
-    ...observed.fluency,
     ...metrics,
-    kl: config.klCoef > 0 ? metrics.kl : observed.fluency.kl,
+    ...observed.fluency, // its kl is that of what was written: GRPO's estimate is one rare token's after a long first step
     target_loss_first: rewards.targetLossFirst,
     target_loss_last: rewards.targetLossLast,
     seconds: (performance.now() - started) / 1000,
