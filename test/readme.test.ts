@@ -38,3 +38,16 @@ test('runs to its end, trains the target that it shows, and leaves a run', () =>
   for (const name of recorded) fs.rmSync(path.join(runs, name), { recursive: true });
   fs.rmSync(cwd, { recursive: true });
 }, 120_000);
+
+test('notebooks have their code in cells, where it is executed, none in their texts', () => {
+  const folder = path.join(ROOT, 'notebooks');
+  const notebooks = fs.readdirSync(folder).filter((name) => name.endsWith('.ipynb'));
+  expect(notebooks.length).toBeGreaterThan(4);
+  for (const name of notebooks) {
+    const { cells } = JSON.parse(fs.readFileSync(path.join(folder, name), 'utf8')) as {
+      cells: { cell_type: string; source: string[] | string }[];
+    };
+    for (const { cell_type, source } of cells)
+      if (cell_type === 'markdown') expect([source].flat().join(''), name).not.toContain('```');
+  }
+});

@@ -3,12 +3,15 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { onGpu } from '../tensor/backend';
+import { requireWhole } from '../tensor/numbers';
 import { familyOf, type ModelConfig } from './families';
 import { fusedModel } from './fused';
 import { gpuModel } from './fused/onGpu';
 import { fusedSupported } from './fused/support';
 import { tapeModel } from './tape/tape';
 import type { Gpt2Config, LanguageModel } from './types';
+
+const ENGINES: readonly string[] = ['auto', 'fused', 'tape'];
 
 /** How to compute. */
 export interface EngineOptions {
@@ -21,12 +24,15 @@ export interface EngineOptions {
 /**
  * A model of any family on the engine asked for.
  * @throws Error if `engine` is 'fused' and cannot run here, or does not have the family's layers
- * @throws RangeError naming a `model_type` that is none of a family
+ * @throws RangeError naming a `model_type` that is none of a family, an engine that there is not, or workers that are no whole number
  */
 export function languageModel<C extends ModelConfig>(
   config: C,
   { engine = 'auto', workers = 0 }: EngineOptions = {},
 ): LanguageModel<C> {
+  if (!ENGINES.includes(engine))
+    throw new RangeError(`engine must be one of ${ENGINES.join(', ')} (got ${JSON.stringify(engine)})`);
+  requireWhole('workers', workers, 0);
   if (engine === 'tape' || (engine === 'auto' && !familyOf(config).fused)) return tapeModel(config);
   if (tf.getBackend() === 'webgpu') return gpuModel(config);
   if (engine === 'auto' && (onGpu() || !fusedSupported())) return tapeModel(config);

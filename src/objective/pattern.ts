@@ -8,6 +8,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { embed, softplus } from '../tensor/ops';
 import type { Params } from '../tensor/params';
+import { requireWhole } from '../tensor/numbers';
 import type { TensorObjective } from '../learn/objective';
 
 /** +1 where a weight shall rise, −1 where it shall fall; [rows: hidden dimensions][columns: tokens]. */
@@ -44,11 +45,12 @@ function requirePattern(pattern: Pattern): void {
   });
 }
 
-/** @throws RangeError if the patch lies outside the LM head, or its columns are not as many different tokens */
+/** @throws RangeError if `dimOffset` is no whole number, the patch lies outside the LM head, or its columns are not as many different tokens */
 export function requirePlace(pattern: Pattern, params: Params, { tokens, dimOffset = 0 }: PatternPlace): void {
   const [vocab, hidden] = params[LM_HEAD].shape;
   const [rows, columns] = [pattern.length, pattern[0].length];
-  if (dimOffset < 0 || dimOffset + rows > hidden || columns > vocab)
+  requireWhole('dimOffset', dimOffset, 0);
+  if (dimOffset + rows > hidden || columns > vocab)
     throw new RangeError(
       `the patch of hidden dimensions ${dimOffset}..${dimOffset + rows - 1} and ${columns} tokens lies outside the LM head (${hidden} dimensions, ${vocab} tokens)`,
     );

@@ -45,6 +45,13 @@ function median(values: Float32Array): number {
   return sorted.length % 2 ? sorted[(sorted.length - 1) / 2] : (sorted[sorted.length / 2 - 1] + sorted[sorted.length / 2]) / 2;
 }
 
+const SCALES: readonly AdvantageScale[] = ['batch', 'robust', 'group', 'none'];
+
+function requireOptions({ scale, clip }: AdvantageOptions): void {
+  if (!SCALES.includes(scale)) throw new RangeError(`scale must be one of ${SCALES.join(', ')} (got ${JSON.stringify(scale)})`);
+  if (!(clip > 0)) throw new RangeError(`clip must be a positive number (got ${clip})`);
+}
+
 function requireFinite(rewards: Float32Array): void {
   const broken = rewards.findIndex((r) => !Number.isFinite(r));
   if (broken >= 0) throw new Error(`reward ${broken} is ${rewards[broken]}; a reward that cannot be computed stops the run`);
@@ -69,12 +76,13 @@ function scaleBatch(centred: Float32Array, { scale, clip }: AdvantageOptions): F
  * Advantages of whole examples.
  * @param rewards - [groups × group]
  * @param group - rollouts per prompt, at least 2 to compare within
- * @throws Error for a reward that is not finite, RangeError if there are none or `group` does not divide them
+ * @throws Error for a reward that is not finite, RangeError if there are none, `group` does not divide them or an option is out of range
  */
 export function exampleAdvantages(rewards: Float32Array, group: number, options: AdvantageOptions): Advantages {
   if (rewards.length === 0) throw new RangeError('there are no rewards to compare');
   if (!(Number.isInteger(group) && group >= 2 && rewards.length % group === 0))
     throw new RangeError(`group must be at least 2 and divide the ${rewards.length} rewards (got ${group})`);
+  requireOptions(options);
   requireFinite(rewards);
   const centred = new Float32Array(rewards.length);
   let degenerate = 0;
@@ -104,15 +112,25 @@ export function exampleAdvantages(rewards: Float32Array, group: number, options:
  * @param mask - 1 on response tokens, [size, length]
  * @param discount - weight of the following token's reward-to-go, in [0, 1]
  * @returns values [size, length]; the first token shares the second's reward-to-go
+ * @throws RangeError for no tokens, lengths that do not fit each other, a discount or an option out of range; Error for a reward that is not finite
  */
 export function tokenAdvantages(
   tokenRewards: Float32Array,
   mask: Float32Array,
   length: number,
   discount: number,
-  { scale, clip }: AdvantageOptions,
+  options: AdvantageOptions,
 ): Float32Array {
+  const { scale, clip } = options;
   if (mask.length === 0) throw new RangeError('there are no tokens to compare');
+  if (!(Number.isInteger(length) && length >= 1 && mask.length % length === 0))
+    throw new RangeError(`length must be a whole number that divides the ${mask.length} cells of the mask (got ${length})`);
+  if (tokenRewards.length !== (mask.length / length) * (length - 1))
+    throw new RangeError(
+      `responses of ${length} tokens have ${(mask.length / length) * (length - 1)} token rewards, none for the first (got ${tokenRewards.length})`,
+    );
+  if (!(discount >= 0 && discount <= 1)) throw new RangeError(`discount must be from 0 to 1 (got ${discount})`);
+  requireOptions(options);
   requireFinite(tokenRewards);
   const toGo = rewardsToGo(tokenRewards, mask.length / length, length, discount);
   const values = new Float32Array(mask.length);

@@ -1,6 +1,7 @@
 /**
  * Rollouts: the generator's responses, in groups of one prompt each.
  */
+import { requireWhole } from '../tensor/numbers';
 import { isShared } from '../model/tokenSupport';
 import type { LanguageModel, Support, SupportRule, TokenBatch } from '../model/types';
 import type { Params } from '../tensor/params';
@@ -48,6 +49,8 @@ function repeatPrompts({ prompts, group, maxNewTokens, model }: RolloutOptions):
   size: number;
   length: number;
 } {
+  requireWhole('group', group);
+  if (prompts.length === 0) throw new RangeError('a rollout needs at least one prompt (got 0)');
   const length = prompts[0].length;
   const odd = prompts.findIndex((prompt) => prompt.length !== length);
   if (odd >= 0)

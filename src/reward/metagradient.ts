@@ -37,6 +37,8 @@ export interface MetagradientRewardOptions extends InnerTraining {
 
 /** Indices of the rollouts of every data set. */
 export function dataSets(count: number, group: number, crossGroup: boolean, random: RandomStream): Int32Array[] {
+  if (!(Number.isInteger(group) && group >= 1 && count % group === 0))
+    throw new RangeError(`group must be a whole number that divides the ${count} responses (got ${group})`);
   if (crossGroup) return [random.permutation(count)];
   return Array.from({ length: group }, (_, k) => random.permutation(count / group).map((prompt) => prompt * group + k));
 }

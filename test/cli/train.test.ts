@@ -165,6 +165,13 @@ describe('dpg train', () => {
     }
   });
 
+  test('prompt and response longer than the positions: exit code 2, and no folder', { timeout: 60_000 }, async () => {
+    const child = dpg('train', ...tiny('misfit', '--max-new-tokens', '13'));
+    expect(await child.exit).toBe(2);
+    expect(child.stderr()).toMatch(/^dpg: prompt \(4\) and response \(13 tokens\) exceed the generator's 16 positions.*\n$/);
+    expect(fs.existsSync(join(place, 'misfit'))).toBe(false);
+  });
+
   test('Ctrl-C: exit code 130; --resume goes on as if it had not been', { timeout: 60_000 }, async () => {
     const child = dpg('train', ...tiny('stopped', '--steps', '150'));
     await child.prints('step 2/');
@@ -187,14 +194,15 @@ describe('dpg train', () => {
 });
 
 describe('what ends a run early, with a checkpoint', () => {
-  const endings: [string, number, (child: ReturnType<typeof dpg>) => unknown][] = [
+  const endings: [string, number, (child: ReturnType<typeof dpg>) => unknown, ...string[]][] = [
+    ['SIGINT on the tape', 130, (child) => child.process.kill('SIGINT'), '--engine', 'tape'],
     ['SIGTERM', 143, (child) => child.process.kill('SIGTERM')],
     ['SIGHUP', 129, (child) => child.process.kill('SIGHUP')],
     ['a reader that leaves', 141, (child) => child.process.stdout!.destroy()],
   ];
-  test.each(endings)('%s: exit code %i', { timeout: 60_000 }, async (name, code, end) => {
+  test.each(endings)('%s: exit code %i', { timeout: 60_000 }, async (name, code, end, ...more) => {
     const folder = join(place, name);
-    const child = dpg('train', ...tiny(name, '--steps', '100000', '--stop-after-done', '0'));
+    const child = dpg('train', ...tiny(name, '--steps', '100000', '--stop-after-done', '0', ...more));
     await child.prints('step 2/');
     end(child);
     expect(await child.exit, child.stderr()).toBe(code);

@@ -28,6 +28,12 @@ it('takes the tape without SIMD, and says so once', () => {
   expect(() => gpt2(config, { engine: 'fused' })).toThrow('needs WebAssembly with SIMD');
 });
 
+it('refuses what it cannot take a number of, and an engine that there is not', () => {
+  for (const workers of [1.5, -1, NaN])
+    expect(() => gpt2(config, { workers })).toThrow(`workers must be a whole number from 0 on (got ${workers})`);
+  expect(() => gpt2(config, { engine: 'gpu' as 'tape' })).toThrow('engine must be one of auto, fused, tape (got "gpu")');
+});
+
 it('takes the tape where there is no WebAssembly at all', () => {
   vi.stubGlobal('WebAssembly', undefined);
   expect(engines(() => gpt2(config)).names[0]).toMatch(/^tape/);

@@ -190,4 +190,17 @@ describe('token advantages', () => {
     const broken = Float32Array.from(tokenRewards).fill(NaN, 7, 8);
     expect(() => tokenAdvantages(broken, mask, length, 1, { scale: 'batch', clip: 1 })).toThrow('reward 7 is NaN');
   });
+
+  it('refuse what does not fit, by its value', () => {
+    const refused = (rewards: Float32Array, width: number, discount: number, options: object, message: string) =>
+      expect(() => tokenAdvantages(rewards, mask, width, discount, { scale: 'none', clip: 1, ...options })).toThrow(message);
+    refused(tokenRewards, 2.5, 1, {}, `divides the ${mask.length} cells of the mask (got 2.5)`);
+    refused(tokenRewards.subarray(1), length, 1, {}, `none for the first (got ${tokenRewards.length - 1})`);
+    refused(tokenRewards, length, 1.5, {}, 'discount must be from 0 to 1 (got 1.5)');
+    refused(tokenRewards, length, 1, { scale: 'batches' }, 'scale must be one of batch, robust, group, none (got "batches")');
+    for (const clip of [0, NaN]) {
+      refused(tokenRewards, length, 1, { clip }, `clip must be a positive number (got ${clip})`);
+      expect(() => advantages(new Float32Array(GROUP), 'batch', clip)).toThrow(`clip must be a positive number (got ${clip})`);
+    }
+  });
 });
