@@ -1,4 +1,6 @@
-/** A sweep as one array job of Slurm: each task makes one run, is told a minute before its end, and is queued again until the run is done. */
+/**
+ * A sweep as one array job of Slurm: each task makes one run, is told a minute before its end, and is queued again until the run is done.
+ */
 import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { writeFileAtomic } from '../files/atomicFile';
@@ -19,7 +21,9 @@ export function indexRanges(indices: readonly number[]): string {
   return ranges.map(([first, last]) => (first === last ? first : `${first}-${last}`)).join(',');
 }
 
-/** The script of the array job. Slurm sends USR1 to the process that it has started alone: that is `dpg sweep run`, which `exec` puts there. */
+/**
+ * The script of the array job. Slurm sends USR1 to the process that it has started alone: that is `dpg sweep run`, which `exec` puts there.
+ */
 export function slurmScript(
   folder: string,
   indices: readonly number[],

@@ -1,6 +1,6 @@
 /**
- * What an experiment is: data and plain functions. The loop, validation and the oracle check know nothing else of it, so that any field can be
- * replaced in a copy: `{ ...experiment, objective }`.
+ * What an experiment is: data and plain functions. The loop, validation and the oracle check know nothing else of it, so that any field can
+ * be replaced in a copy: `{ ...experiment, objective }`.
  */
 import type { Objective } from '../learn/objective';
 import type { Optimizer } from '../learn/optimizer';

@@ -1,8 +1,9 @@
 /**
  * How much like text a generator's responses still are (ours): of every training step cheaply, of a validation in full.
  *
- * Perplexities are per token at temperature 1, given the prompt: under the untouched generator, and under an evaluator, a model that took no
- * part in the run, so that no shared mistake of generator and target counts as fluent. A ratio of 1 is text as the untrained generator writes it.
+ * Perplexities are per token at temperature 1, given the prompt: under the untouched generator, and under an evaluator, a model that took
+ * no part in the run, so that no shared mistake of generator and target counts as fluent. A ratio of 1 is text as the untrained generator
+ * writes it.
  */
 import { padExamples } from '../model/batch';
 import { modelFolder } from '../model/hub/hub';
@@ -38,7 +39,10 @@ export function repetition(examples: readonly WrittenExample[], { languages }: P
 /** Values [size, length] where the mask is 1. */
 const counted = (values: Float32Array, mask: Float32Array): Float32Array => values.filter((_, cell) => mask[cell] === 1);
 
-/** `perplexity` of some responses under the untouched generator, and their `kl`: mean of log π − log π_ref a token, at the sampling temperature. */
+/**
+ * `perplexity` of some responses under the untouched generator, and their `kl`: mean of log π − log π_ref a token, at the sampling
+ * temperature.
+ */
 async function likelihood({ generator, config }: Experiment, rollouts: Rollouts, indices: Int32Array): Promise<Measures> {
   const { model, params } = generator;
   const { temperature, minibatch } = config;

@@ -1,6 +1,7 @@
 /**
- * Configuration keys: each with its range, default, unit, description and the paper's value, of which the reference page, `--help`, hover in
- * notebooks, the JSON schema and all error messages are made. The types here are plain, so that notebooks need not check zod's declarations.
+ * Configuration keys: each with its range, default, unit, description and the paper's value, of which the reference page, `--help`, hover
+ * in notebooks, the JSON schema and all error messages are made. The types here are plain, so that notebooks need not check zod's
+ * declarations.
  */
 import { z } from 'zod';
 

@@ -1,9 +1,9 @@
 /**
  * How much memory a run takes, estimated from the shapes of its models before anything is loaded, and the refusal of a run that cannot fit.
  *
- * Counted are arrays as large as all parameters ("trees", 4 bytes a parameter): tensors of the backend, shared arrays and heaps of the fused
- * engine's workers; and the activations of one microbatch. The two peaks of a step are the metagradient's backward pass through the last
- * segment of fine-tuning, and the update of the generator.
+ * Counted are arrays as large as all parameters ("trees", 4 bytes a parameter): tensors of the backend, shared arrays and heaps of the
+ * fused engine's workers; and the activations of one microbatch. The two peaks of a step are the metagradient's backward pass through the
+ * last segment of fine-tuning, and the update of the generator.
  */
 import os from 'node:os';
 import { familyOf, parameterShapes } from '../model/families';
@@ -65,8 +65,8 @@ const usesFused = (model: ModelConfig, engine: Config['engine'], backend: Backen
 const isGpu = (backend: BackendName): boolean => backend === 'tfjs-node-gpu' || backend === 'webgpu';
 
 /**
- * Columns that the matrices of a block read and write together: what its activations are as wide as, in every family. 16 · n_embd in a GPT-2;
- * a gated feed-forward layer has more, few heads of keys and values fewer.
+ * Columns that the matrices of a block read and write together: what its activations are as wide as, in every family. 16 · n_embd in a
+ * GPT-2; a gated feed-forward layer has more, few heads of keys and values fewer.
  */
 export const activationColumns = (config: ModelConfig): number =>
   Object.entries(parameterShapes(config))
@@ -74,8 +74,8 @@ export const activationColumns = (config: ModelConfig): number =>
     .reduce((sum, [, [rows, columns]]) => sum + rows + columns, 0);
 
 /**
- * Arrays that the tape holds at once, in units of [rows, vocab], [rows, activationColumns] and [rows, heads · length] (the last two a layer):
- * measured. GELU is made of more ops than SiLU.
+ * Arrays that the tape holds at once, in units of [rows, vocab], [rows, activationColumns] and [rows, heads · length] (the last two a
+ * layer): measured. GELU is made of more ops than SiLU.
  */
 const TAPE = {
   gelu: { gradient: [12, 13, 11], hessianVectorProduct: [33, 50, 41] },

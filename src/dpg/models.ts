@@ -26,7 +26,10 @@ export async function load(name: string, options: EngineOptions & HubOptions = {
 export interface ModelFolders {
   readonly generator?: string;
   readonly target?: string;
-  /** A model that takes no part: validation asks it how likely the texts are. An experiment's own evaluator goes with its own generator alone. */
+  /**
+   * A model that takes no part: validation asks it how likely the texts are. An experiment's own evaluator goes with its own generator
+   * alone.
+   */
   readonly evaluator?: string;
 }
 

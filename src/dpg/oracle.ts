@@ -1,8 +1,8 @@
 /**
  * The oracle check: before a generator is trained, do metagradients rank examples that are known to be good above others?
  *
- * τ is taken at the end of fine-tuning: where the learning rate is so high that Φ no longer improves, its sign is wrong, and a generator that
- * follows it drifts to junk. So an experiment plants texts of known worth in one data set and looks at what they are paid (ours).
+ * τ is taken at the end of fine-tuning: where the learning rate is so high that Φ no longer improves, its sign is wrong, and a generator
+ * that follows it drifts to junk. So an experiment plants texts of known worth in one data set and looks at what they are paid (ours).
  */
 import { valueOf } from '../learn/objective';
 import { metagradientReward, plainTraining } from '../reward/metagradient';

@@ -3,7 +3,8 @@
  *
  *     prompts → rollouts → fine-tune the target, metagradient of Φ → advantages → GRPO update of the generator → repeat
  *
- * The target starts every step from φ_0. All that a run is lies in its {@link TrainerState}: stop the loop and go on later with the same state.
+ * The target starts every step from φ_0. All that a run is lies in its {@link TrainerState}: stop the loop and go on later with the same
+ * state.
  */
 import { adamw, disposeState, type Optimizer, type TrainingState } from '../learn/optimizer';
 import { exampleAdvantages, tokenAdvantages } from '../policy/advantages';
@@ -68,7 +69,9 @@ export interface TrainStep {
   readonly row: MetricsRow;
   readonly rollouts: Rollouts;
   readonly rewards: Float32Array;
-  /** τ of every token that the target predicts, the second of a response first, [rollouts, maxNewTokens − 1]; only metagradients have them. */
+  /**
+   * τ of every token that the target predicts, the second of a response first, [rollouts, maxNewTokens − 1]; only metagradients have them.
+   */
   readonly tokenRewards?: Float32Array;
   readonly advantages: Float32Array;
   readonly image?: number[][];
@@ -211,8 +214,8 @@ async function trainStep({ experiment, read, isFirst }: Stepping, state: Trainer
 }
 
 /**
- * Trains the generator. Yields after every step; ends after `config.steps`, after `config.stopAfterDone` steps that were done, or when `signal`
- * aborts.
+ * Trains the generator. Yields after every step; ends after `config.steps`, after `config.stopAfterDone` steps that were done, or when
+ * `signal` aborts.
  * @param state - where to start; it holds the result, also when the loop is left early
  * @throws Error for anything that makes a reward impossible; the state stays that of the last whole step
  */

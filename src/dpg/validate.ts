@@ -1,5 +1,6 @@
 /**
- * Validation: the trained generator on held-out prompts, a fresh target, plain fine-tuning on what was written, and what the weights then show.
+ * Validation: the trained generator on held-out prompts, a fresh target, plain fine-tuning on what was written, and what the weights then
+ * show.
  */
 import { firstOf, responsesOf, rollout, type Rollouts } from '../policy/rollouts';
 import { plainTraining } from '../reward/metagradient';

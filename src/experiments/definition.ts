@@ -1,6 +1,6 @@
 /**
- * What an experiment is made of, the built-in ones and your own: its keys, what it starts from, and a function that makes Φ and all else of a
- * configuration and the two models. Command line, help, reference page and notebooks read these data.
+ * What an experiment is made of, the built-in ones and your own: its keys, what it starts from, and a function that makes Φ and all else of
+ * a configuration and the two models. Command line, help, reference page and notebooks read these data.
  */
 import type { Config, ConfigInput, sharedKeys } from '../dpg/config';
 import { parseConfig } from '../dpg/config';

@@ -1,6 +1,6 @@
 /**
- * What the experiments on outputs share: the word-piece models of `data/`, prompts that are whole articles to rephrase, Φ on an evaluation set
- * that the generator never sees, and the paper's baselines that compare texts with it (paper §4, "language" and "UUID").
+ * What the experiments on outputs share: the word-piece models of `data/`, prompts that are whole articles to rephrase, Φ on an evaluation
+ * set that the generator never sees, and the paper's baselines that compare texts with it (paper §4, "language" and "UUID").
  */
 import path from 'node:path';
 import { evaluationBatch, evaluationIds, likelihoodObjective } from '../objective/likelihood';
@@ -36,7 +36,9 @@ export interface Evaluation {
   readonly language?: Language;
 }
 
-/** Articles as {@link rephraseExamples} makes them; training and held-out articles state different facts, and no prompt names a language. */
+/**
+ * Articles as {@link rephraseExamples} makes them; training and held-out articles state different facts, and no prompt names a language.
+ */
 const articlesToRephrase =
   ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
   (split, count, random) =>

@@ -1,5 +1,6 @@
 /**
- * Your own target: any differentiable Φ as an experiment like the built-in ones, recorded, resumed, compared, exported and swept as they are.
+ * Your own target: any differentiable Φ as an experiment like the built-in ones, recorded, resumed, compared, exported and swept as they
+ * are.
  *
  *     const experiment = await dpg.ownTarget({ name: 'small-head', objective: (params) => tf.neg(tf.norm(params['lm_head.weight'])) });
  *

@@ -1,6 +1,6 @@
 /**
- * Which tokens' columns of the LM head carry a picture, and whether the generator writes them: a column whose token is never written cannot be
- * told where to go. Small vocabularies begin with what is frequent; those of real tokenizers begin with control tokens and bytes (ours).
+ * Which tokens' columns of the LM head carry a picture, and whether the generator writes them: a column whose token is never written cannot
+ * be told where to go. Small vocabularies begin with what is frequent; those of real tokenizers begin with control tokens and bytes (ours).
  */
 import type { Config } from '../dpg/config';
 import type { Experiment } from '../dpg/experiment';

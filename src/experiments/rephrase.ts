@@ -1,6 +1,6 @@
 /**
- * "Language": the generator is shown an English article and rephrases it; the fine-tuned target is to be good at another language (paper §4).
- * Neither prompts nor rewards name the language: Φ is minus the target's loss on texts in it that the generator never sees.
+ * "Language": the generator is shown an English article and rephrases it; the fine-tuned target is to be good at another language (paper
+ * §4). Neither prompts nor rewards name the language: Φ is minus the target's loss on texts in it that the generator never sees.
  */
 import { randomStream } from '../tensor/random';
 import { lambada } from '../text/encyclopedia/article';
@@ -40,7 +40,10 @@ async function isInOneLanguage(text: string): Promise<boolean> {
   return new Set(languages.map(({ language }) => language)).size <= 1;
 }
 
-/** Shares of responses that eld takes for `language`, and in one language throughout; share of the articles' names and numbers that responses keep. */
+/**
+ * Shares of responses that eld takes for `language`, and in one language throughout; share of the articles' names and numbers that
+ * responses keep.
+ */
 export async function observeLanguage(examples: readonly WrittenExample[], language: string): Promise<Observation> {
   const identified = await Promise.all(examples.map(({ response }) => identifyLanguage(response)));
   const whole = await Promise.all(examples.map(({ response }) => isInOneLanguage(response)));

@@ -47,7 +47,9 @@ const CHARACTERS = {
 
 const SHAPE = { n_positions: 64, n_embd: 64, n_layer: 1, n_head: 4 };
 
-/** Articles and passages in all five languages, one article in twenty with a catalogue UUID, in 896 word pieces; the same for both models. */
+/**
+ * Articles and passages in all five languages, one article in twenty with a catalogue UUID, in 896 word pieces; the same for both models.
+ */
 function multilingualPieces(): Tokenizer {
   const random = randomStream(1, 'word pieces');
   const corpus = LANGUAGES.flatMap((language) => [
@@ -67,7 +69,10 @@ const WORD_PIECES = {
   batchSize: 64,
   learningRate: 4e-3,
 };
-/** Share of the texts that are not in English: first all five languages alike, so that they are learnt; then `share`, so that English prevails. */
+/**
+ * Share of the texts that are not in English: first all five languages alike, so that they are learnt; then `share`, so that English
+ * prevails.
+ */
 const foreignShare = (progress: number, until: number, share: number): number => (progress < until ? 0.8 : share);
 
 /** All checkpoints of `data/`. */
@@ -100,7 +105,8 @@ export const SMALL_MODELS: readonly SmallModel[] = [
     steps: 4000,
   },
   {
-    // it half forgets the other languages: a target that knows them well gains nothing from a text in one of them (at 0.02, Φ rises by 0.01 at most)
+    // it half forgets the other languages: a target that knows them well gains nothing from a text in one of them (at 0.02, Φ rises by 0.01
+    // at most)
     ...WORD_PIECES,
     name: 'multilingual-target',
     seed: 4,

@@ -1,8 +1,10 @@
 /**
- * Sweeps: the same experiment with several methods and seeds, at equal numbers of synthetic examples (paper §4, figures on 67 and the L2 norm).
+ * Sweeps: the same experiment with several methods and seeds, at equal numbers of synthetic examples (paper §4, figures on 67 and the L2
+ * norm).
  *
- * Every method first gets its own learning rate of the generator: a short run for each candidate, with a seed and with held-out prompts that no
- * reported run has. All methods are then measured alike: one response to each of the same held-out prompts, plain SFT of a fresh target on them.
+ * Every method first gets its own learning rate of the generator: a short run for each candidate, with a seed and with held-out prompts
+ * that no reported run has. All methods are then measured alike: one response to each of the same held-out prompts, plain SFT of a fresh
+ * target on them.
  */
 import { disposeParams } from '../tensor/params';
 import type { ConfigInput } from '../dpg/config';

@@ -69,7 +69,10 @@ export function observeUuid(examples: readonly WrittenExample[], uuid: string, p
   };
 }
 
-/** The experiment's bonus of 0.3 is more than weaker signals hold against: with credit per response outputs became junk, 210 characters from the UUID. */
+/**
+ * The experiment's bonus of 0.3 is more than weaker signals hold against: with credit per response outputs became junk, 210 characters from
+ * the UUID.
+ */
 const LITTLE_ENTROPY = { entropyCoef: 0.06, entropyCoefEnd: 0.006 } as const;
 
 /** The paper's UUID experiment for `config.uuid`. */

@@ -1,6 +1,6 @@
 /**
- * What the experiments on the weights of the LM head share: the character-level models of `data/`, prompts that are pieces of articles or, for
- * a generator that chats, requests to rephrase one, and the methods that the paper compares.
+ * What the experiments on the weights of the LM head share: the character-level models of `data/`, prompts that are pieces of articles or,
+ * for a generator that chats, requests to rephrase one, and the methods that the paper compares.
  */
 import path from 'node:path';
 import { isChat, rephrasePrompts as rephraseRequests } from '../text/chatTemplate';
@@ -49,7 +49,8 @@ interface WeightSpace {
 
 /** The methods of a sweep (paper §4). */
 export function weightSpaceMethods({ adamw, sgd, learningRates, batchRates = learningRates }: WeightSpace): SweepMethod[] {
-  // T grows with the batch, as in the paper; the fine-tuning's learning rate falls with it, so that weights move as far and Φ stays comparable
+  // T grows with the batch, as in the paper; the fine-tuning's learning rate falls with it, so that weights move as far and Φ stays
+  // comparable
   const batch = (innerSteps: number): SweepMethod => ({
     name: `batch-${innerSteps * BATCH}`,
     config: { prompts: (innerSteps * BATCH) / 8, innerSteps, innerLearningRate: adamw / innerSteps },

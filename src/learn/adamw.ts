@@ -60,8 +60,8 @@ export function updateLeaf(settings: AdamwSettings, step: number, { p, m, v }: A
  *     ṽ = v̄ + lr·φ̄·(m/c1) / (D²·2s·c2)     v̄ ← b2·ṽ
  *     ḡ = (1−b1)·m̃ + 2(1−b2)·g·ṽ           φ̄ ← φ̄·(1 − lr·weightDecay)
  *
- * In ḡ the two terms with φ̄ cancel but for a share of epsRoot/g² (at the first step an update is as large as its gradient's sign says), which
- * float32 cannot hold. So they are not subtracted here but put together, the g² in them left out by algebra:
+ * In ḡ the two terms with φ̄ cancel but for a share of epsRoot/g² (at the first step an update is as large as its gradient's sign says),
+ * which float32 cannot hold. So they are not subtracted here but put together, the g² in them left out by algebra:
  *
  *     ḡ = (1−b1)·m̄ + 2(1−b2)·g·v̄ − (1−b1)·lr·φ̄/c1 · ( (b2·v₀ − (1−b2)·b1/(1−b1)·g·m₀)/c2 + epsRoot + eps·s ) / (D²·s)
  *

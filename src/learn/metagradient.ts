@@ -55,8 +55,8 @@ export interface Metagradient {
  *
  * @throws RangeError for examples that do not fit the model or the batches
  * @throws Error for an objective that reads what is no parameter, before anything is trained
- * @throws Error for a loss, an objective or a derivative that is not finite, and for a loss that explodes: a reward that cannot be computed stops
- * the run. No tensor is left behind.
+ * @throws Error for a loss, an objective or a derivative that is not finite, and for a loss that explodes: a reward that cannot be computed
+ * stops the run. No tensor is left behind.
  */
 export async function metagradient(options: MetagradientOptions): Promise<Metagradient> {
   const { model, optimizer, objective, params } = options;
@@ -146,8 +146,8 @@ async function reverseStep({ model, optimizer, trees }: FineTuning, step: Step, 
 const ROUNDING = 0.01;
 
 /**
- * A step's τ once more, from weights that differ by one rounding, 2⁻²³ of each: every rounding on the way is another one then, and by as much as τ
- * differs, float32 does not hold it.
+ * A step's τ once more, from weights that differ by one rounding, 2⁻²³ of each: every rounding on the way is another one then, and by as
+ * much as τ differs, float32 does not hold it.
  */
 async function roundingWarning(run: FineTuning, objective: Objective, step: Step, tokenTau: Float32Array) {
   const { optimizer, trees } = run;

@@ -46,8 +46,8 @@ function namesRead(objective: TensorObjective, params: Params): string[] {
 
 /**
  * Evaluates an objective on parameters before anything is trained, so that a name that does not exist costs no fine-tuning.
- * @throws Error if it reads no parameter, or one that does not exist, or does not return one number; an objective with a gradient of its own is
- * not evaluated
+ * @throws Error if it reads no parameter, or one that does not exist, or does not return one number; an objective with a gradient of its
+ * own is not evaluated
  */
 export function requireObjective(objective: Objective, params: Params): void {
   if (typeof objective === 'function') namesRead(objective, params);

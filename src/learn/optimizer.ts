@@ -173,8 +173,8 @@ export interface AdamwOptions {
   /** Outside the root, against division by zero. */
   eps?: number;
   /**
-   * Inside the root: makes Adam differentiable at v = 0 and sets how wide its smooth zone is; best near the square of a typical gradient. In
-   * float32, τ was seen to agree with float64 to 3e-3 or better from 1e-8 on; at 1e-12 it need not even have the right sign, which
+   * Inside the root: makes Adam differentiable at v = 0 and sets how wide its smooth zone is; best near the square of a typical gradient.
+   * In float32, τ was seen to agree with float64 to 3e-3 or better from 1e-8 on; at 1e-12 it need not even have the right sign, which
    * `checkRounding` of `metagradient` tells. 0 is allowed.
    */
   epsRoot?: number;

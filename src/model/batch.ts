@@ -45,7 +45,8 @@ export function* microbatches(batch: TokenBatch, limit: number): Generator<{ pie
  * @param examples - token ids, at most sequenceLength + 1 per example
  * @param sequenceLength - S, the denominator of every example's loss
  * @param vocab - size of the vocabulary, for the check of the ids
- * @throws RangeError for a sequenceLength that is no whole number from 1 on, naming the example for ids outside the vocabulary, and for examples that are too long
+ * @throws RangeError for a sequenceLength that is no whole number from 1 on, naming the example for ids outside the vocabulary, and for
+ * examples that are too long
  */
 export function padExamples(examples: readonly ArrayLike<number>[], sequenceLength: number, vocab: number): TokenBatch {
   if (examples.length === 0) throw new RangeError('a batch needs at least one example (got 0)');

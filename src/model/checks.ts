@@ -96,9 +96,9 @@ function checkDrawn(samples: Samples, params: Params, { maxNewTokens, reference 
 /**
  * The same model, which checks what goes in.
  *
- * Its methods throw RangeError for ids outside the vocabulary, arrays of the wrong size, sequences longer than `n_positions`, temperatures that
- * are not positive, a KL term without reference and a policy batch without a token that counts; `sample` throws Error where no token can be
- * drawn, naming the tensor if it is a weight that is not finite.
+ * Its methods throw RangeError for ids outside the vocabulary, arrays of the wrong size, sequences longer than `n_positions`, temperatures
+ * that are not positive, a KL term without reference and a policy batch without a token that counts; `sample` throws Error where no token
+ * can be drawn, naming the tensor if it is a weight that is not finite.
  */
 export function checked<Config extends ModelConfig>(model: LanguageModel<Config>): LanguageModel<Config> {
   const { config } = model;

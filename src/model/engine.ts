@@ -1,5 +1,6 @@
 /**
- * Which engine computes a model's derivatives: the fused one, on a CPU or by WebGPU, for the families whose layers it has, and else the tape.
+ * Which engine computes a model's derivatives: the fused one, on a CPU or by WebGPU, for the families whose layers it has, and else the
+ * tape.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { onGpu } from '../tensor/backend';
@@ -15,7 +16,10 @@ const ENGINES: readonly string[] = ['auto', 'fused', 'tape'];
 
 /** How to compute. */
 export interface EngineOptions {
-  /** 'auto' takes the fused engine, on the GPU where the backend is `webgpu` and else on CPUs with WebAssembly SIMD, for the families whose layers it has, and the tape otherwise. */
+  /**
+   * 'auto' takes the fused engine, on the GPU where the backend is `webgpu` and else on CPUs with WebAssembly SIMD, for the families whose
+   * layers it has, and the tape otherwise.
+   */
   readonly engine?: 'auto' | 'fused' | 'tape';
   /** Worker threads of the fused engine; 0 takes one per core. */
   readonly workers?: number;

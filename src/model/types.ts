@@ -77,7 +77,10 @@ export interface PolicyGradient {
 export interface SupportRule {
   /** One row for all positions; by default all tokens. */
   readonly writable?: Support;
-  /** And of these only tokens whose probability under `reference`, at temperature 1, is at least this share of its likeliest one's; in (0, 1), 0 for none. */
+  /**
+   * And of these only tokens whose probability under `reference`, at temperature 1, is at least this share of its likeliest one's; in (0,
+   * 1), 0 for none.
+   */
   readonly minP?: number;
   /** The parameters that `minP` is about. */
   readonly reference?: Params;
@@ -88,7 +91,10 @@ export interface SampleOptions extends SupportRule {
   readonly maxNewTokens: number;
   /** Softmax temperature > 0. */
   readonly temperature: number;
-  /** One uniform number in [0, 1) per new token, [size, maxNewTokens]: the only source of randomness, so samples do not depend on batching or threads. */
+  /**
+   * One uniform number in [0, 1) per new token, [size, maxNewTokens]: the only source of randomness, so samples do not depend on batching
+   * or threads.
+   */
   readonly uniforms: Float32Array;
   /** A response ends after any of these tokens; what follows is the first of them with mask 0. Omit for fixed-length responses. */
   readonly endTokens?: readonly number[];

@@ -55,6 +55,7 @@ function listenFirst(): void {
 
 /**
  * Has the stop button end watched loops; within a kernel only. tslab runs the synchronous part of a cell with vm's `breakOnSigint`, which
- * swaps the listeners: one added in it, as by an import, would let the next SIGINT kill the kernel. Hence at the next turn of the event loop.
+ * swaps the listeners: one added in it, as by an import, would let the next SIGINT kill the kernel. Hence at the next turn of the event
+ * loop.
  */
 export const installStopButton = (): void => void setImmediate(listenFirst);

@@ -1,5 +1,6 @@
 /**
- * mathjs loads from a thousand files, half a second of a notebook's import cell, since danfojs asks for it. Its one-file build has the same functions.
+ * mathjs loads from a thousand files, half a second of a notebook's import cell, since danfojs asks for it. Its one-file build has the same
+ * functions.
  */
 import Module from 'node:module';
 

@@ -1,6 +1,6 @@
 /**
- * A run in one look, from its folder alone: result, curves, pictures, texts with what each token was paid, configuration. No script, nothing
- * from elsewhere: it opens without a network and reads well untrusted.
+ * A run in one look, from its folder alone: result, curves, pictures, texts with what each token was paid, configuration. No script,
+ * nothing from elsewhere: it opens without a network and reads well untrusted.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -80,7 +80,10 @@ const section = (title: string, html: string): string => (html ? `<h4>${title}</
 const picture = (svg: string, alt: string): string =>
   `<img style="max-width:100%;width:29rem" width="464" alt="${escapeHtml(alt)}" src="data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}"> `;
 
-/** Φ, the experiment's measures, what the text becomes, the size of the updates; runs recorded before text was measured have no curves of it. */
+/**
+ * Φ, the experiment's measures, what the text becomes, the size of the updates; runs recorded before text was measured have no curves of
+ * it.
+ */
 function curves(folder: string): string {
   const steps = readMetrics(folder).map((row) => ({ row }));
   if (!steps.length) return '';

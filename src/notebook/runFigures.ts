@@ -155,7 +155,8 @@ const CURVES: Readonly<Record<string, string>> = {
 };
 
 /**
- * Runs on one axis, labelled by the settings in which they differ: `compare(runA, runB)`, or `compare([runA, runB, runC], 'pixel_accuracy')`.
+ * Runs on one axis, labelled by the settings in which they differ: `compare(runA, runB)`, or `compare([runA, runB, runC],
+ * 'pixel_accuracy')`.
  * @param key - a column of metrics.jsonl, by default `phi`
  * @throws Error naming a folder without a run, or a column that a run does not have
  */

@@ -25,8 +25,8 @@ const OURS = ['token-credit', 'both-credits', 'both-credits-sgd'];
 export const methodLabel = (method: string): string => `${method.replaceAll('-', ' ')}${OURS.includes(method) ? ' (ours)' : ''}`;
 
 /**
- * The rows to draw: those of `data/results`, or with `live` those of a shorter sweep that is run here, with as many examples as a tuning run
- * and the learning rates that were tuned.
+ * The rows to draw: those of `data/results`, or with `live` those of a shorter sweep that is run here, with as many examples as a tuning
+ * run and the learning rates that were tuned.
  */
 export async function comparisonRows(experiment: string, { live = false } = {}): Promise<ResultRow[]> {
   const stored = readResults(resultsFile(experiment));
@@ -119,8 +119,8 @@ export function comparisonTable(
 }
 
 /**
- * Φ of every method's tuning runs by learning rate (null: not tried), the rate that was chosen, and the share of words that it leaves in the
- * vocabulary.
+ * Φ of every method's tuning runs by learning rate (null: not tried), the rate that was chosen, and the share of words that it leaves in
+ * the vocabulary.
  * @param minWords - of the sweep
  */
 export function tuningTable(rows: readonly ResultRow[], minWords?: number): TableRow[] {

@@ -15,7 +15,10 @@ interface DisplayData {
 }
 export type Channel = (content: DisplayData, update: boolean) => void;
 
-/** The loaded CommonJS modules of the kernel's process whose file names end so: a global tslab hands over to the project's own, and both are there. */
+/**
+ * The loaded CommonJS modules of the kernel's process whose file names end so: a global tslab hands over to the project's own, and both are
+ * there.
+ */
 export function loadedModules<Exports>(suffix: string): Exports[] {
   const kernel = (globalThis as { __tslab__?: { require: NodeJS.Require } }).__tslab__;
   const modules = Object.values(kernel?.require.cache ?? {});

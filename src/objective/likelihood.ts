@@ -1,5 +1,6 @@
 /**
- * Φ = −(language-modelling loss) of the fine-tuned target on an evaluation set that the generator never sees (paper §4, "language" and "UUID").
+ * Φ = −(language-modelling loss) of the fine-tuned target on an evaluation set that the generator never sees (paper §4, "language" and
+ * "UUID").
  */
 import type { ObjectiveWithGradient } from '../learn/objective';
 import { padExamples } from '../model/batch';

@@ -1,8 +1,8 @@
 /**
  * Advantages: how much better a rollout is than its group, in units that suit the policy gradient.
  *
- * Metagradients are tiny (1e-9 … 1e-3) and heavy-tailed, so there is no constant under the fraction: rewards are centred per group, divided by
- * one scale for the whole batch, and may be clipped. A group of equal rewards has no signal and gets zeros.
+ * Metagradients are tiny (1e-9 … 1e-3) and heavy-tailed, so there is no constant under the fraction: rewards are centred per group, divided
+ * by one scale for the whole batch, and may be clipped. A group of equal rewards has no signal and gets zeros.
  */
 
 /** What centred rewards are divided by. */
@@ -112,7 +112,8 @@ export function exampleAdvantages(rewards: Float32Array, group: number, options:
  * @param mask - 1 on response tokens, [size, length]
  * @param discount - weight of the following token's reward-to-go, in [0, 1]
  * @returns values [size, length]; the first token shares the second's reward-to-go
- * @throws RangeError for no tokens, lengths that do not fit each other, a discount or an option out of range; Error for a reward that is not finite
+ * @throws RangeError for no tokens, lengths that do not fit each other, a discount or an option out of range; Error for a reward that is
+ * not finite
  */
 export function tokenAdvantages(
   tokenRewards: Float32Array,

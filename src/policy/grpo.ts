@@ -73,7 +73,9 @@ function clipByGlobalNorm(trees: Holding, gradient: Params, limit: number): { cl
   return { clipped, norm };
 }
 
-/** Rollout indices of every minibatch of one epoch, in random order; of nearly equal sizes, since every minibatch moves as far as any other. */
+/**
+ * Rollout indices of every minibatch of one epoch, in random order; of nearly equal sizes, since every minibatch moves as far as any other.
+ */
 function* minibatches(size: number, minibatch: number, random: RandomStream): Generator<Int32Array> {
   const order = random.permutation(size);
   const count = Math.ceil(size / minibatch);

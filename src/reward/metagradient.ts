@@ -29,8 +29,8 @@ export interface InnerTraining {
 /** Options of {@link metagradientReward}. */
 export interface MetagradientRewardOptions extends InnerTraining {
   /**
-   * true (the paper's method): all rollouts share one data set. false (its ablation): rollouts of one prompt never meet; data set k takes the
-   * k-th rollout of every prompt.
+   * true (the paper's method): all rollouts share one data set. false (its ablation): rollouts of one prompt never meet; data set k takes
+   * the k-th rollout of every prompt.
    */
   readonly crossGroupBatching?: boolean;
 }
@@ -74,7 +74,10 @@ export function metagradientReward({ crossGroupBatching = true, innerSteps, ...i
     });
 }
 
-/** Plain fine-tuning on some responses, and Φ of the result, whose parameters the caller frees. @throws RangeError as {@link batchSizeOf} */
+/**
+ * Plain fine-tuning on some responses, and Φ of the result, whose parameters the caller frees.
+ * @throws RangeError as {@link batchSizeOf}
+ */
 export async function plainTraining(
   { objective, innerSteps, ...inner }: InnerTraining,
   examples: readonly (readonly number[])[],

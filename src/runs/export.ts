@@ -34,7 +34,8 @@ export function trainedGenerator(run: string): Checkpoint & Pick<SaveOptions, 'b
 }
 
 /**
- * Writes what a run made into `folder`: `NAME-generator`, from its newest checkpoint, and with `examples` `NAME-data`; NAME is the experiment's.
+ * Writes what a run made into `folder`: `NAME-generator`, from its newest checkpoint, and with `examples` `NAME-data`; NAME is the
+ * experiment's.
  * @param examples - the data set: what the trained generator wrote, e.g. `examples` of a validation
  * @returns the folders written
  * @throws Error if there is no run or no checkpoint, or as {@link saveCheckpoint}

@@ -1,5 +1,6 @@
 /**
- * A training run with its folder: every row is logged, checkpoints are taken, and a run that was stopped goes on bit by bit as if it had not been.
+ * A training run with its folder: every row is logged, checkpoints are taken, and a run that was stopped goes on bit by bit as if it had
+ * not been.
  */
 import { createHash } from 'node:crypto';
 import path from 'node:path';
@@ -161,7 +162,10 @@ export function resumedRun(experiment: Experiment, run: RunOrName, change: reado
 
 const EXAMPLES_PER_SAMPLE = 4;
 
-/** The pieces that a response's tokens add to its text, and τ of each; nothing where the target reads other tokens than the generator writes. */
+/**
+ * The pieces that a response's tokens add to its text, and τ of each; nothing where the target reads other tokens than the generator
+ * writes.
+ */
 function creditOf({ generator, target }: Experiment, response: readonly number[], i: number, { rollouts, tokenRewards }: TrainStep) {
   if (!tokenRewards || !isSameTokenizer(generator.tokenizer, target.tokenizer)) return {};
   const upTo = (count: number): string => generator.tokenizer.decode(response.slice(0, count));

@@ -1,6 +1,6 @@
 /**
- * What the files of a run folder hold, as types: `shapes.ts` has the schemas that they are read by. They stand apart so that the declarations
- * which notebooks check do not bring in zod's.
+ * What the files of a run folder hold, as types: `shapes.ts` has the schemas that they are read by. They stand apart so that the
+ * declarations which notebooks check do not bring in zod's.
  */
 
 /** Numbers by name; what is not finite is NaN. */

@@ -1,5 +1,6 @@
 /**
- * The rows behind the comparison figures: one line of `data/results/EXPERIMENT.jsonl` per run, small enough to be kept under version control.
+ * The rows behind the comparison figures: one line of `data/results/EXPERIMENT.jsonl` per run, small enough to be kept under version
+ * control.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';

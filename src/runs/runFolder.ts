@@ -99,7 +99,8 @@ function refuseForeign(folder: string): void {
  * Opens a run to go on from its newest whole checkpoint: later rows are cut off, leftovers of a killed process removed.
  *
  * @param change - configuration keys that are to have other values from here on
- * @throws Error if there is no run, another process writes there, `config.json` was changed otherwise, no checkpoint is readable though there are
+ * @throws Error if there is no run, another process writes there, `config.json` was changed otherwise, no checkpoint is readable though
+ * there are
  *   rows, or rows are missing or damaged; the folder is then as it was
  */
 export function resumeRun(folder: string, change: Values = {}): ResumedRun {

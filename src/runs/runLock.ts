@@ -1,8 +1,8 @@
 /**
  * One writer per run folder, and the one place that tells whether a run is alive.
  *
- * The lock is a folder `run.lock` with its owner in it. It appears whole, by a rename that fails where another one lies, and the lock of a process
- * that is gone is taken over. Its age says nothing: a step may keep a process from showing signs of life for hours.
+ * The lock is a folder `run.lock` with its owner in it. It appears whole, by a rename that fails where another one lies, and the lock of a
+ * process that is gone is taken over. Its age says nothing: a step may keep a process from showing signs of life for hours.
  */
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -35,7 +35,10 @@ export interface RunLock {
   release(): void;
 }
 
-/** The living process that writes into a run folder, or null; one on another host counts as living, but for an earlier start of this batch job. */
+/**
+ * The living process that writes into a run folder, or null; one on another host counts as living, but for an earlier start of this batch
+ * job.
+ */
 export function livingOwner(folder: string): { readonly pid: number; readonly host: string } | null {
   const owner = readOwner(join(folder, LOCK));
   return owner && isAlive(owner) ? owner : null;

@@ -28,7 +28,9 @@ function madeNew(folder: string): boolean {
   }
 }
 
-/** The folder of a run, the same for notebooks, which run in a folder of their own, and for commands; a path without a run stays as it is. */
+/**
+ * The folder of a run, the same for notebooks, which run in a folder of their own, and for commands; a path without a run stays as it is.
+ */
 export function runPath(run: RunOrName): string {
   if (typeof run !== 'string') return run.folder.path;
   const places = [run, path.join(RUNS, run), path.join(RUNS, '..', run)];

@@ -1,6 +1,6 @@
 /**
- * What the files of a run folder hold: `config.json metrics.jsonl examples.jsonl checkpoints/ figures/ summary.json`, the same from notebooks,
- * commands and batch systems. Numbers that are not finite are written as null, as JSON has it, and read as NaN.
+ * What the files of a run folder hold: `config.json metrics.jsonl examples.jsonl checkpoints/ figures/ summary.json`, the same from
+ * notebooks, commands and batch systems. Numbers that are not finite are written as null, as JSON has it, and read as NaN.
  */
 import { z } from 'zod';
 import type { MetricsRow } from '../dpg/train';

@@ -1,6 +1,6 @@
 /**
- * The folder of a sweep: `sweep.json`, the table of its runs, written first; a run folder for each, whose name depends on its place in that table
- * alone; and `attempts/`, what the processes that made them have said.
+ * The folder of a sweep: `sweep.json`, the table of its runs, written first; a run folder for each, whose name depends on its place in that
+ * table alone; and `attempts/`, what the processes that made them have said.
  */
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';

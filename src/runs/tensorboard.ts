@@ -22,8 +22,8 @@ export interface EventFile {
 let filesOfProcess = 0;
 
 /**
- * Starts a new event file in `folder` (made if absent). A resumed run starts another one: TensorBoard joins the files of a folder, and drops
- * what earlier ones hold of steps from `firstStep` on, which are done again.
+ * Starts a new event file in `folder` (made if absent). A resumed run starts another one: TensorBoard joins the files of a folder, and
+ * drops what earlier ones hold of steps from `firstStep` on, which are done again.
  *
  * @param firstStep - of the scalars to come
  * @param time - seconds since 1970, default now

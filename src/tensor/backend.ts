@@ -22,7 +22,10 @@ export interface BackendChoice {
   readonly skipped: Readonly<Partial<Record<BackendName, string>>>;
 }
 
-/** npm packages of the native backends; plain tfjs-node comes under an alias because danfojs-node's own request for it is met by `tfjs-node/`. */
+/**
+ * npm packages of the native backends; plain tfjs-node comes under an alias because danfojs-node's own request for it is met by
+ * `tfjs-node/`.
+ */
 const NATIVE_PACKAGES = { 'tfjs-node-gpu': '@tensorflow/tfjs-node-gpu', 'tfjs-node': 'tfjs-node-native' } as const;
 
 /** tfjs-node 4.22 calls `util.isNullOrUndefined` and friends, which Node 23 removed. */
@@ -55,7 +58,9 @@ async function startNative(name: keyof typeof NATIVE_PACKAGES): Promise<void> {
   if (name === 'tfjs-node-gpu' && !onGpu()) throw new Error('no CUDA device is visible');
 }
 
-/** Emscripten's listeners end the process at any rejected promise, and print the backend's whole source; Node's own way, or tslab's, does. */
+/**
+ * Emscripten's listeners end the process at any rejected promise, and print the backend's whole source; Node's own way, or tslab's, does.
+ */
 async function withoutListeners<T>(start: () => Promise<T>): Promise<T> {
   const events = ['uncaughtException', 'unhandledRejection'];
   const before = events.map((event) => process.listeners(event as 'exit'));

@@ -3,8 +3,8 @@
  *
  * TensorFlow.js differentiates twice without complaint, but silently wrongly, through every op whose gradient saves its own output (exp,
  * tanh, sigmoid, softmax, logSoftmax: tensorflow/tfjs issue 3252). The ops here save their *input* and recompute; everything else they use
- * (add, mul, matMul, mean, rsqrt, transpose, slice, …) is right as it is. Models are written with these ops only; a lint rule keeps the wrong
- * ones out of the rest of the project.
+ * (add, mul, matMul, mean, rsqrt, transpose, slice, …) is right as it is. Models are written with these ops only; a lint rule keeps the
+ * wrong ones out of the rest of the project.
  */
 import * as tf from '@tensorflow/tfjs-core';
 import './tfjs';
@@ -69,8 +69,9 @@ export const logSoftmax: Unary = tf.customGrad((logits, save) => {
 });
 
 /**
- * The gradient of `tf.sum` spreads dy over ones. tfjs makes those in JavaScript and sends them to the backend, as many as there are summands: of GPT-2's size
- * that was a fifth of a metagradient's time on a GPU. Here the backend makes them. Holds until something registers tfjs's own again.
+ * The gradient of `tf.sum` spreads dy over ones. tfjs makes those in JavaScript and sends them to the backend, as many as there are
+ * summands: of GPT-2's size that was a fifth of a metagradient's time on a GPU. Here the backend makes them. Holds until something
+ * registers tfjs's own again.
  */
 export const registerSumGradient = (): void =>
   tf.registerGradient({
@@ -154,7 +155,10 @@ export function attentionWeights(query: tf.Tensor4D, key: tf.Tensor4D, mask: tf.
   return softmax(tf.add(tf.mul(tf.matMul(query, key, false, true), scale), mask)) as tf.Tensor4D;
 }
 
-/** Softmax attention of queries over keys, [batch, heads, queries, width]; `value` is [batch, heads, keys, width], see {@link attentionWeights}. */
+/**
+ * Softmax attention of queries over keys, [batch, heads, queries, width]; `value` is [batch, heads, keys, width], see
+ * {@link attentionWeights}.
+ */
 export const attention = (query: tf.Tensor4D, key: tf.Tensor4D, value: tf.Tensor4D, mask: tf.Tensor): tf.Tensor4D =>
   tf.matMul(attentionWeights(query, key, mask), value);
 

@@ -32,7 +32,10 @@ function hashName(name: string): number {
   return hash | 0;
 }
 
-/** The finalizer of MurmurHash3. xoroshiro128+ is linear in its seed: without a non-linear mix, streams of two names would be correlated over seeds. */
+/**
+ * The finalizer of MurmurHash3. xoroshiro128+ is linear in its seed: without a non-linear mix, streams of two names would be correlated
+ * over seeds.
+ */
 function mix(hash: number): number {
   hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
   hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2ae35);

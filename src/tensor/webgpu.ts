@@ -56,8 +56,8 @@ const READ = 1;
 let processEvents: (() => void) | undefined;
 
 /**
- * Starts what Dawn finishes later. Dawn processes its events in a callback that it gives to the global `setImmediate`, again and again while
- * something is awaited; it is kept here as well, so that {@link mapNow} can call it at once.
+ * Starts what Dawn finishes later. Dawn processes its events in a callback that it gives to the global `setImmediate`, again and again
+ * while something is awaited; it is kept here as well, so that {@link mapNow} can call it at once.
  */
 export function withDawn<T>(start: () => T): T {
   const { setImmediate } = globalThis;

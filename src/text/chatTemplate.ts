@@ -2,8 +2,8 @@
  * Prompts for models that were tuned to chat: one message of a user, as the model's own `chat_template` writes it (paper §4: "rephrase this
  * Wikipedia article").
  *
- * Templates are rendered by `@huggingface/jinja`, as transformers renders them, but for one thing: they are not told today's date, so that a
- * prompt is the same tomorrow.
+ * Templates are rendered by `@huggingface/jinja`, as transformers renders them, but for one thing: they are not told today's date, so that
+ * a prompt is the same tomorrow.
  */
 import { Template } from '@huggingface/jinja';
 import { shorten } from '../files/printable';
@@ -58,7 +58,9 @@ export function chatText(tokenizer: Tokenizer, message: string): string {
   }
 }
 
-/** Half of a surrogate pair, which no text holds: it marks control tokens that a message spells while the template writes its own around it. */
+/**
+ * Half of a surrogate pair, which no text holds: it marks control tokens that a message spells while the template writes its own around it.
+ */
 const MARK = '\u{DBFF}';
 
 const escaped = (text: string): string => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');

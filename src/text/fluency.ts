@@ -22,15 +22,18 @@ function counts(values: readonly string[]): Map<string, number> {
   return found;
 }
 
-/** distinct-n (Li et al. 2016): different runs of `n` words among all runs of `n` words of some texts; 1 if there are none, since nothing is repeated. */
+/**
+ * distinct-n (Li et al. 2016): different runs of `n` words among all runs of `n` words of some texts; 1 if there are none, since nothing is
+ * repeated.
+ */
 export function distinctShare(texts: readonly string[], n = 2): number {
   const all = texts.flatMap((text) => grams(wordsOf(text), n));
   return all.length ? new Set(all).size / all.length : 1;
 }
 
 /**
- * self-BLEU (Zhu et al. 2018, Texygen): mean BLEU of every text with all others as its references, near 1 where all say the same. Runs of up
- * to `n` words, without smoothing; a text of fewer words is judged by the runs it has, one without words scores 0.
+ * self-BLEU (Zhu et al. 2018, Texygen): mean BLEU of every text with all others as its references, near 1 where all say the same. Runs of
+ * up to `n` words, without smoothing; a text of fewer words is judged by the runs it has, one without words scores 0.
  * @throws RangeError for fewer than two texts
  */
 export function selfBleu(texts: readonly string[], n = 2): number {

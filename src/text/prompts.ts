@@ -45,8 +45,8 @@ export interface ContinuationOptions extends FactOptions {
 }
 
 /**
- * Pieces of running English text that begin at the start of a word of an article, cut into prompt and response. A prompt begins with what the
- * model expects in front of every text, see {@link Tokenizer.startIds}.
+ * Pieces of running English text that begin at the start of a word of an article, cut into prompt and response. A prompt begins with what
+ * the model expects in front of every text, see {@link Tokenizer.startIds}.
  */
 export function continuationExamples(
   tokenizer: Tokenizer,

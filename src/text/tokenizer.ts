@@ -27,7 +27,7 @@ export interface Tokenizer {
    * @throws RangeError naming an id outside the vocabulary
    */
   readonly decode: (ids: ArrayLike<number>) => string;
-  /** Whether an id stands for a token: vocabularies may have holes, and models are padded beyond their tokenizer. A generator writes no others. */
+  /** Whether an id stands for a token, which alone are written: vocabularies may have holes, and models are padded beyond theirs. */
   readonly isToken: (id: number) => boolean;
   /** Control tokens as they are spelled, e.g. `<|im_end|>`. */
   readonly controlTokens: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * What families read of a `config.json`: schemas of the keys that they share, and their values as our configs. The types stand apart from it,
- * beside the forward passes, so that the declarations which notebooks check do not bring in zod's.
+ * What families read of a `config.json`: schemas of the keys that they share, and their values as our configs. The types stand apart from
+ * it, beside the forward passes, so that the declarations which notebooks check do not bring in zod's.
  */
 import { z } from 'zod';
 import { describeIssues } from '../../files/json';

@@ -1,4 +1,6 @@
-/** Causal multi-head self-attention between the projection to queries, keys and values and the output projection; queries may share keys. */
+/**
+ * Causal multi-head self-attention between the projection to queries, keys and values and the output projection; queries may share keys.
+ */
 import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
 import type { Layers } from '../families/layers';
 import { part, type Dual } from './dual';

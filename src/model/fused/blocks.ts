@@ -1,6 +1,6 @@
 /**
- * The stack of blocks. Only the rows that count leave it: rows with mask 0 (padding, prompts) have no loss, so past their keys and values in
- * the last attention nothing is computed for them.
+ * The stack of blocks. Only the rows that count leave it: rows with mask 0 (padding, prompts) have no loss, so past their keys and values
+ * in the last attention nothing is computed for them.
  */
 import type { Arena, Pointer } from '../../tensor/kernels/kernels';
 import type { Layers } from '../families/layers';

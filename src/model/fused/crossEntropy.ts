@@ -47,7 +47,10 @@ interface Chunk {
   part(p: Pointer, stride?: number): Pointer;
   /** {@link LossRows.logits} ← x·headᵀ on the support. */
   predict(x: Pointer, head: Pointer): void;
-  /** {@link LossRows.logits}, by then derivatives, ← 0 off the support: of e⁻⁸⁷ they are denormal numbers, of which products take a hundred times as long. */
+  /**
+   * {@link LossRows.logits}, by then derivatives, ← 0 off the support: of e⁻⁸⁷ they are denormal numbers, of which products take a hundred
+   * times as long.
+   */
   clear(): void;
   /** logits (+)= x·headᵀ */
   project(x: Pointer, head: Pointer, logits: Pointer, add?: boolean): void;

@@ -1,6 +1,6 @@
 /**
- * Token plus position embedding: h = tokens[ids] + positions, the latter unless they are rotations. Linear in both tables, so every function is
- * the same kernel on other tables.
+ * Token plus position embedding: h = tokens[ids] + positions, the latter unless they are rotations. Linear in both tables, so every
+ * function is the same kernel on other tables.
  */
 import type { Pointer } from '../../tensor/kernels/kernels';
 import type { Dual } from './dual';

@@ -26,8 +26,8 @@ export interface FusedOptions {
 }
 
 /**
- * A model of a family whose layers the fused engine has. Calls made at the same time run one after the other; parameters must not be disposed before
- * their call has resolved.
+ * A model of a family whose layers the fused engine has. Calls made at the same time run one after the other; parameters must not be
+ * disposed before their call has resolved.
  *
  * Memory: per worker three arrays of the parameters' size at most, 64 MiB of activations (more only where one example needs
  * more), 64 MiB of logits and 1 MiB of packed matrices; shared, two such arrays and one per worker.

@@ -1,6 +1,6 @@
 /**
- * Linear layer: y = x·W + b. It may consist of parts whose outputs stand side by side in the rows of y (queries, keys and values; gate and up),
- * each with a weight and a bias of its own. W is [inputs, outputs] (GPT-2's "Conv1D"), or `transposed` PyTorch's [outputs, inputs].
+ * Linear layer: y = x·W + b. It may consist of parts whose outputs stand side by side in the rows of y (queries, keys and values; gate and
+ * up), each with a weight and a bias of its own. W is [inputs, outputs] (GPT-2's "Conv1D"), or `transposed` PyTorch's [outputs, inputs].
  */
 import type { Kernels, Pointer } from '../../tensor/kernels/kernels';
 import { both, type Dual } from './dual';

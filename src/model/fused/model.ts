@@ -194,7 +194,10 @@ export function tokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
   });
 }
 
-/** {@link tokenTangents} where the tangent moves the LM head and nothing else: none goes through the blocks, and their forward pass is all it takes. */
+/**
+ * {@link tokenTangents} where the tangent moves the LM head and nothing else: none goes through the blocks, and their forward pass is all
+ * it takes.
+ */
 export function headTokenTangents(w: Workspace, batch: TokenBatch): Float32Array {
   const { head: dot } = w.region('tangent').pointers;
   return forward(w, batch, true, (loss, head, x) => crossEntropyTangent(loss, { value: head, dot }, { value: x, dot: 0 }));

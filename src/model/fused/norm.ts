@@ -1,5 +1,6 @@
 /**
- * Layer norm: x̂ = (x − mean)·r with r = 1/√(var + ε), y = γ·x̂ + β, over the last axis; or RMSNorm, whose mean counts as 0 and which has no β.
+ * Layer norm: x̂ = (x − mean)·r with r = 1/√(var + ε), y = γ·x̂ + β, over the last axis; or RMSNorm, whose mean counts as 0 and which has
+ * no β.
  */
 import type { Arena, Kernels, Pointer } from '../../tensor/kernels/kernels';
 import type { Layers } from '../families/layers';

@@ -1,6 +1,6 @@
 /**
- * The fused engine on a GPU: the layers record kernels instead of computing, parameters, tangents and gradients are tfjs's own buffers, and an
- * operation's numbers come back in one read.
+ * The fused engine on a GPU: the layers record kernels instead of computing, parameters, tangents and gradients are tfjs's own buffers, and
+ * an operation's numbers come back in one read.
  */
 import type * as tf from '@tensorflow/tfjs-core';
 import { gpuTensors, tracked } from '../../tensor/gpuTensors';

@@ -1,4 +1,6 @@
-/** Rotary positions: heads of queries and keys, rotated in place by the angles of their positions. Linear, so tangents are rotated alike. */
+/**
+ * Rotary positions: heads of queries and keys, rotated in place by the angles of their positions. Linear, so tangents are rotated alike.
+ */
 import type { Arena, KernelMemory, Kernels, Pointer } from '../../tensor/kernels/kernels';
 import type { Layers } from '../families/layers';
 import { attentionColumns } from './attention';

@@ -1,6 +1,7 @@
 /**
  * Sampling with a KV cache: the prompts in one pass, then one position of every row at a time. A row's tokens depend on nothing
- * but its prompt and its uniform numbers. Where a reference says which tokens may be drawn, it runs beside the model, with a cache of its own.
+ * but its prompt and its uniform numbers. Where a reference says which tokens may be drawn, it runs beside the model, with a cache of its
+ * own.
  */
 import { measureBytes, type Arena, type Pointer } from '../../tensor/kernels/kernels';
 import type { Prompts } from '../checks';
@@ -117,7 +118,9 @@ function sampleGroup(w: Workspace, prompts: Prompts, options: SamplingTask, from
   }
 }
 
-/** Pushes the new positions of `m` into the caches of the model and its reference, and the one at `b.index` of every row through all blocks. */
+/**
+ * Pushes the new positions of `m` into the caches of the model and its reference, and the one at `b.index` of every row through all blocks.
+ */
 function advance(w: Workspace, m: Microbatch, b: GroupBuffers, ids: number): void {
   advanceOne(w, m, b, b.model, ids);
   if (b.reference) advanceOne(w, m, b, b.reference, ids);
@@ -147,7 +150,9 @@ function draw(w: Workspace, b: GroupBuffers, loss: LossRows, { temperature, minP
   predict(b.model, (head, x) => drawTokens(loss, head, x, temperature, b.uniforms));
 }
 
-/** Has the drawn tokens written to the samples. Rows that have ended draw on, for nobody, as long as others need it or a GPU does not know. */
+/**
+ * Has the drawn tokens written to the samples. Rows that have ended draw on, for nobody, as long as others need it or a GPU does not know.
+ */
 function record(
   w: Workspace,
   b: GroupBuffers,

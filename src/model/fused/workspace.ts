@@ -25,8 +25,8 @@ export interface Portions {
 }
 
 /**
- * For CPUs: rows enough to make packing the weights cheap, few enough to stay near the cache (128 to 512 differ by a few per cent), the keys
- * and values of those sampled too.
+ * For CPUs: rows enough to make packing the weights cheap, few enough to stay near the cache (128 to 512 differ by a few per cent), the
+ * keys and values of those sampled too.
  */
 export const CPU_PORTIONS: Portions = {
   activationBytes: 64 * 2 ** 20,
@@ -155,7 +155,8 @@ export interface Loaded<B> {
 
 /**
  * Runs `body` on one microbatch after the other, each at most as large as the activation budget allows, and collects what it leaves in
- * `values`: [size, length], 0 where the mask is 0, filled when the memory has been read. Microbatches without a row that counts are skipped.
+ * `values`: [size, length], 0 where the mask is 0, filled when the memory has been read. Microbatches without a row that counts are
+ * skipped.
  * @param weight - weight of a row whose mask is 1
  * @param tangent - whether logits need a tangent beside them
  * @param allocate - the buffers of a microbatch of so many examples, without the logits

@@ -1,7 +1,7 @@
 /**
- * Where models of a hub come from and where they go, as Python's `huggingface_hub` reads it from the environment: `HF_ENDPOINT` (another hub),
- * `HF_TOKEN`, or else what `hf auth login` stored (`HF_TOKEN_PATH`, `HF_HOME/token`), `HF_HOME` and `HF_HUB_CACHE` (the cache; `~` is the
- * user's folder), `HF_HUB_OFFLINE=1` (cache only). `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are read where requests are made.
+ * Where models of a hub come from and where they go, as Python's `huggingface_hub` reads it from the environment: `HF_ENDPOINT` (another
+ * hub), `HF_TOKEN`, or else what `hf auth login` stored (`HF_TOKEN_PATH`, `HF_HOME/token`), `HF_HOME` and `HF_HUB_CACHE` (the cache; `~` is
+ * the user's folder), `HF_HUB_OFFLINE=1` (cache only). `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are read where requests are made.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';

@@ -1,7 +1,8 @@
 /**
- * HTTP to a hub that may be wrong, slow or hostile. `@huggingface/hub` asks through it (its functions take a `fetch`), and the bytes of files
- * come through it. Whatever is asked ends: a silent connection is given up, an answer has a largest size and a longest time, and what broke is
- * tried again only a few times, after growing pauses. The token goes to the hub's own origin alone, whatever links and redirects say.
+ * HTTP to a hub that may be wrong, slow or hostile. `@huggingface/hub` asks through it (its functions take a `fetch`), and the bytes of
+ * files come through it. Whatever is asked ends: a silent connection is given up, an answer has a largest size and a longest time, and what
+ * broke is tried again only a few times, after growing pauses. The token goes to the hub's own origin alone, whatever links and redirects
+ * say.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError } from '@huggingface/hub';
@@ -44,8 +45,8 @@ export function connect(endpoint: string, token: string | undefined, patience: P
 export const pauseAfter = async (n: number, { pause }: Patience): Promise<void> => void (await sleep(pause * 2 ** (n - 1)));
 
 /**
- * A `fetch` for the hub's library: every answer is whole, no larger than {@link MAX_ANSWER} and, where it is no refusal, of the given shape.
- * It is for one question, of which a hub may give the answer on {@link MAX_PAGES} pages.
+ * A `fetch` for the hub's library: every answer is whole, no larger than {@link MAX_ANSWER} and, where it is no refusal, of the given
+ * shape. It is for one question, of which a hub may give the answer on {@link MAX_PAGES} pages.
  */
 export function askingFetch(hub: Connection, shape: z.ZodType): typeof fetch {
   let pages = 0;

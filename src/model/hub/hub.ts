@@ -1,6 +1,7 @@
 /**
- * Models by name: a folder in Hugging Face format, a GGUF file, or a model of the Hugging Face hub (`openai-community/gpt2`, with `@revision` if it
- * shall be that one), downloaded once into the cache that Python's `huggingface_hub` uses; `access.ts` says what is read from the environment.
+ * Models by name: a folder in Hugging Face format, a GGUF file, or a model of the Hugging Face hub (`openai-community/gpt2`, with
+ * `@revision` if it shall be that one), downloaded once into the cache that Python's `huggingface_hub` uses; `access.ts` says what is read
+ * from the environment.
  */
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

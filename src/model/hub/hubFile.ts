@@ -117,7 +117,10 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** Goes on with a file, no further than the chunk that makes it longer than `size`. @returns the error that broke the connection, if one did */
+/**
+ * Goes on with a file, no further than the chunk that makes it longer than `size`.
+ * @returns the error that broke the connection, if one did
+ */
 async function append(path: string, size: number, { open, report }: HubContent): Promise<UnreachableError | undefined> {
   const fd = fs.openSync(path, 'r+');
   try {

@@ -30,7 +30,10 @@ interface Source extends Revision {
 
 const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
-/** The folder of a revision in the cache, whole and checked. @throws Error in one line: what is missing, damaged or not reachable, and what to do */
+/**
+ * The folder of a revision in the cache, whole and checked.
+ * @throws Error in one line: what is missing, damaged or not reachable, and what to do
+ */
 export async function findSnapshot(
   repo: string,
   revision: string,

@@ -14,8 +14,8 @@ import { likelyTokens, onSupport } from './onSupport';
 const LEAST = 2 ** -60;
 
 /**
- * The first token whose cumulative probability exceeds the uniform number, of log-probabilities; −1 where none of them is a number. The sum is
- * that of the numbers themselves: they add up to 1 only roughly, and what lacks at the end would be drawn as the last token.
+ * The first token whose cumulative probability exceeds the uniform number, of log-probabilities; −1 where none of them is a number. The sum
+ * is that of the numbers themselves: they add up to 1 only roughly, and what lacks at the end would be drawn as the last token.
  */
 function drawToken(logs: Float32Array, uniform: number): number {
   const total = logs.reduce((sum, log) => sum + Math.exp(log), 0);
@@ -24,7 +24,10 @@ function drawToken(logs: Float32Array, uniform: number): number {
   return logs.findIndex((log) => (cumulative += Math.exp(log)) > threshold);
 }
 
-/** Draws a token of every row by inverting the distribution of softmax(logits / temperature) on the support; where there is none, 0 with log-probability NaN. */
+/**
+ * Draws a token of every row by inverting the distribution of softmax(logits / temperature) on the support; where there is none, 0 with
+ * log-probability NaN.
+ */
 export function drawTokens(
   logits: tf.Tensor2D,
   temperature: number,

@@ -1,7 +1,7 @@
 /**
- * What the fused layers are written against: kernels on pointers, and the memory they point into. `wasm/` computes at once; `webgpu/` records,
- * and the GPU computes when all is recorded. No layer looks at a number in between, so both run the same layers. What each kernel computes
- * stands at its definition in `wasm/assembly/`.
+ * What the fused layers are written against: kernels on pointers, and the memory they point into. `wasm/` computes at once; `webgpu/`
+ * records, and the GPU computes when all is recorded. No layer looks at a number in between, so both run the same layers. What each kernel
+ * computes stands at its definition in `wasm/assembly/`.
  */
 
 /**

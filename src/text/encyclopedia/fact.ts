@@ -126,8 +126,8 @@ export interface FactOptions {
 }
 
 /**
- * A random UUID of any version (RFC 9562), in lower case. Given a split, no UUID of one split can occur in the other, whatever the streams: those whose
- * digits add up to a multiple of ten are held out.
+ * A random UUID of any version (RFC 9562), in lower case. Given a split, no UUID of one split can occur in the other, whatever the streams:
+ * those whose digits add up to a multiple of ten are held out.
  */
 export function randomUuid(random: RandomStream, split?: Split): string {
   for (;;) {

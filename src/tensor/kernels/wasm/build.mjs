@@ -1,5 +1,5 @@
-// Compiles the AssemblyScript kernels to dist/tensor/kernels/wasm/kernels.{simd,relaxed}.wasm; the second uses relaxed-SIMD fused multiply-adds.
-// What is newer than all its sources stays.
+// Compiles the AssemblyScript kernels to dist/tensor/kernels/wasm/kernels.{simd,relaxed}.wasm; the second uses relaxed-SIMD fused
+// multiply-adds. What is newer than all its sources stays.
 // Usage: node src/tensor/kernels/wasm/build.mjs
 import { mkdir, open, readdir, rename, stat } from 'node:fs/promises';
 import path from 'node:path';

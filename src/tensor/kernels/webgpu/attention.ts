@@ -1,7 +1,7 @@
 /**
- * Causal self-attention on the rows of qkv = (q, k, v), heads side by side inside each, several heads of queries to one of keys and values where
- * these are fewer: matrix products over all (example, head) at once, and the softmax between them. P is kept as [batch·heads, length, stride],
- * stride = length rounded up to 8, with zeros past the diagonal.
+ * Causal self-attention on the rows of qkv = (q, k, v), heads side by side inside each, several heads of queries to one of keys and values
+ * where these are fewer: matrix products over all (example, head) at once, and the softmax between them. P is kept as [batch·heads, length,
+ * stride], stride = length rounded up to 8, with zeros past the diagonal.
  */
 import type { Kernels, Pointer } from '../kernels';
 import { multiply, type Operand } from './gemm';

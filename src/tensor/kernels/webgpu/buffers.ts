@@ -1,6 +1,6 @@
 /**
- * Buffers of a GPU by pointer: a region is one buffer. Pieces of the arena are buffers of their own, for no kernel may bind one buffer both to
- * read and to write; sizes are rounded up, so that batches of other lengths find them again.
+ * Buffers of a GPU by pointer: a region is one buffer. Pieces of the arena are buffers of their own, for no kernel may bind one buffer both
+ * to read and to write; sizes are rounded up, so that batches of other lengths find them again.
  */
 import { LINE, type Arena, type Pointer } from '../kernels';
 import { STORAGE, type GpuBuffer, type GpuDevice } from './device';

@@ -1,4 +1,6 @@
-/** Cross-entropy of rows of logits [rows, vocab] against target tokens; one workgroup per row. Logits are overwritten. A dot means tangent. */
+/**
+ * Cross-entropy of rows of logits [rows, vocab] against target tokens; one workgroup per row. Logits are overwritten. A dot means tangent.
+ */
 import type { Kernels } from '../kernels';
 import { LANES, perRow, program, REDUCTIONS, ROW } from './program';
 import type { Recorder } from './recorder';

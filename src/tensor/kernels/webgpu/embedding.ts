@@ -1,4 +1,7 @@
-/** Token plus position embedding; without positions `wpe` is 0. Gradients are added up by whoever comes first: in the order of the rows, without atomics. */
+/**
+ * Token plus position embedding; without positions `wpe` is 0. Gradients are added up by whoever comes first: in the order of the rows,
+ * without atomics.
+ */
 import type { Kernels } from '../kernels';
 import { each, LANES, perElement, perRow, program, ROW } from './program';
 import type { Recorder } from './recorder';

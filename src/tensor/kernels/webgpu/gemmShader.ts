@@ -26,8 +26,8 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 const rowVectors = (tile: number, alongK: boolean): number => (alongK ? DEPTH / 4 + 1 : tile / 4);
 
 /**
- * `loadA`: the four numbers of A at (row, k), along k or along the rows, 0 outside. `x` names the operand, `major` the size of its axis that
- * is not k.
+ * `loadA`: the four numbers of A at (row, k), along k or along the rows, 0 outside. `x` names the operand, `major` the size of its axis
+ * that is not k.
  */
 function loader(x: 'a' | 'b', major: 'm' | 'n', alongK: boolean, byFour: boolean): string {
   const at = (i: number) =>

@@ -7,8 +7,8 @@ import type { Recorder } from './recorder';
 const WIDTH = 16;
 
 /**
- * A body that sums over rows: 16 columns to a workgroup, 16 lanes to a column, each taking every 16th row; `term` makes of `row` and `j` the
- * number to be added.
+ * A body that sums over rows: 16 columns to a workgroup, 16 lanes to a column, each taking every 16th row; `term` makes of `row` and `j`
+ * the number to be added.
  */
 export const sumRows = (results: readonly { to: string; term: string }[]): string => `
   let j = group.x * ${WIDTH}u + lane % ${WIDTH}u;

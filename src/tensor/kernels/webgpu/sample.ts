@@ -1,6 +1,6 @@
 /**
- * Drawing one token per row of logits by inverting the cumulative distribution at a given uniform number. Every lane has a run of consecutive
- * tokens; the first lane finds the run, then the token.
+ * Drawing one token per row of logits by inverting the cumulative distribution at a given uniform number. Every lane has a run of
+ * consecutive tokens; the first lane finds the run, then the token.
  */
 import type { Kernels } from '../kernels';
 import { softmaxSums } from './crossEntropy';
