@@ -7,7 +7,7 @@ import { familyOf, parameterShapes, type ModelConfig } from '../model/families';
 import type { LanguageModel, TokenBatch } from '../model/types';
 import { disposeParams, type Params } from '../tensor/params';
 import type { Config } from './config';
-import { parameterCount, type ModelPair } from './memory';
+import { parameterCount, workersOf, type ModelPair } from './memory';
 
 type Part = keyof ModelPair;
 
@@ -106,8 +106,9 @@ async function speedOf(part: Part, config: ModelConfig, options: Config): Promis
     return (performance.now() - started) / 1000;
   };
   try {
-    await secondsFor(1);
-    let size = Math.min(64, Math.ceil(FIRST / flop));
+    const texts = model.engine.startsWith('fused') ? 2 * workersOf(options) : 1; // every worker has some
+    let size = Math.min(64, Math.max(Math.ceil(FIRST / flop), texts));
+    await secondsFor(size);
     let seconds = await secondsFor(size);
     while (seconds < ENOUGH && size < 64) seconds = await secondsFor((size *= 2));
     return { engine: model.engine, flops: (flop * size) / seconds };

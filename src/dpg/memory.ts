@@ -97,13 +97,16 @@ export function tapeActivations(
 const workerActivations = (config: ModelConfig, length: number): number =>
   Math.max(64 * MIB, 2 * FLOAT * config.n_layer * length * (activationColumns(config) + config.n_head * length)) + 66 * MIB;
 
+/** Worker threads of the fused engine. */
+export const workersOf = ({ workers }: Config): number => workers || Math.min(os.availableParallelism(), 8);
+
 /**
  * Memory of a run.
  * @param backend - where the tensors lie
  */
 export function estimateMemory({ generator, target }: ModelPair, config: Config, backend: BackendName): MemoryEstimate {
   const tree = { generator: FLOAT * parameterCount(generator), target: FLOAT * parameterCount(target) };
-  const workers = config.workers || Math.min(os.availableParallelism(), 8);
+  const workers = workersOf(config);
   const fused = { generator: usesFused(generator, config.engine, backend), target: usesFused(target, config.engine, backend) };
   const length = { generator: config.promptLength + config.maxNewTokens - 1, target: config.maxNewTokens - 1 };
   const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.groupSize) / config.innerSteps) };
