@@ -151,7 +151,10 @@ describe('what is read off texts', () => {
       'The tower is old.',
     ];
     const { metrics } = await observeLanguage(responses.map((response) => ({ prompt, response })), 'es'); // prettier-ignore
-    expect(metrics).toEqual({ language_share: 0.5, kept_details: 0.5 });
+    expect(metrics).toEqual({ language_share: 0.5, kept_details: 0.5, one_language: 1 });
+    const mixed = 'Ayer por la noche llovió mucho y no pudimos salir. We were told that the weather would be better tomorrow.';
+    const { metrics: ofMixed } = await observeLanguage([{ prompt, response: mixed }], 'es');
+    expect(ofMixed.one_language).toBe(0);
   });
 });
 
