@@ -21,7 +21,7 @@ import type { MetricsRow } from '../dpg/train';
 import { fit, parseJson, readBytes, readJson, readText } from '../files/json';
 import { shown } from '../files/printable';
 import { LOCK, lockRun, type RunLock } from './runLock';
-import { latestCheckpoint, saveState, type LatestCheckpoint, type SavedState } from './savedState';
+import { latestCheckpoint, removeOldCheckpoints, saveState, type LatestCheckpoint, type SavedState } from './savedState';
 import {
   checkpointValuesSchema,
   exampleRowSchema,
@@ -100,8 +100,7 @@ function refuseForeign(folder: string): void {
  *
  * @param change - configuration keys that are to have other values from here on
  * @throws Error if there is no run, another process writes there, `config.json` was changed otherwise, no checkpoint is readable though
- * there are
- *   rows, or rows are missing or damaged; the folder is then as it was
+ * there are rows, or rows are missing or damaged; the folder is then as it was
  */
 export function resumeRun(folder: string, change: Values = {}): ResumedRun {
   readRun(folder);
@@ -114,6 +113,7 @@ export function resumeRun(folder: string, change: Values = {}): ResumedRun {
     for (const [name, schema] of Object.entries(ROWS)) checkRows(join(folder, name), rowBytes[name] ?? 0, schema, state?.step ?? 0);
     for (const place of [folder, join(folder, 'checkpoints')]) removeLeftovers(place);
     for (const { path } of ignored) setAside(folder, path);
+    removeOldCheckpoints(join(folder, 'checkpoints'));
     for (const name of Object.keys(ROWS)) if (existsSync(join(folder, name))) truncateSync(join(folder, name), rowBytes[name] ?? 0);
     const run = openRun(folder, record, lock, state?.step);
     if (Object.keys(change).length) run.change(state?.step ?? 0, change);

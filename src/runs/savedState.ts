@@ -53,6 +53,11 @@ export async function saveState(checkpoints: string, { step, trees, values, file
     writeFileSync(join(folder, 'state.json'), json);
     for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
   });
+  removeOldCheckpoints(checkpoints);
+}
+
+/** All but the newest: also those that a process left which was killed when it was about to remove them. */
+export function removeOldCheckpoints(checkpoints: string): void {
   for (const old of listCheckpoints(checkpoints).slice(KEPT)) removeFolderAtomic(old);
 }
 
