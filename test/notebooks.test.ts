@@ -24,7 +24,7 @@ describe.each(NOTEBOOKS)('%s as committed', (name) => {
   const outputs = code.flatMap((cell) => cell.outputs ?? []);
 
   it('is of a size that is read on the web', () => {
-    expect(fs.statSync(file).size).toBeLessThanOrEqual(420_000);
+    expect(fs.statSync(file).size).toBeLessThanOrEqual(400_000);
   });
 
   it('has a parameters cell with quick and out', () => {
