@@ -1,8 +1,8 @@
 /** `dpg sweep`: many runs of an experiment, here or as an array job of Slurm. */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { printable } from '../files/printable';
-import { existsSync } from 'node:fs';
 import { countStates, createSweep, readSweep, reportSweep, reportSwept, type SweptReport } from '../runs/sweepFolder';
 import { runPath } from '../runs/runName';
 import { asUsage, UsageError, wholeNumber } from './command';
@@ -17,15 +17,15 @@ export const summary = 'many runs of an experiment, here or on Slurm';
 export const help = `dpg sweep EXPERIMENT --KEY VALUES… [--out DIR] (--local N | --slurm) [--dry-run]
 dpg sweep status DIR [--json]
 
-VALUES of any configuration key are one value, a list 2e-4,6e-4, or a range 0..9 (keys of text: give the option several times); every value is
-crossed with those of the other keys. dpg train EXPERIMENT --help names the keys; --preset, --config, --generator, --target, --evaluator and
---checkpoint-… count for all runs. DIR/sweep.json holds the table of the runs, DIR/run-0, … their run folders.
+VALUES of any configuration key are one value, a list 2e-4,6e-4, or a range 0..9 (keys of text: give the option several times); every
+value is crossed with those of the other keys. dpg train EXPERIMENT --help names the keys; --preset, --config, --generator, --target,
+--evaluator and --checkpoint-… count for all runs. DIR/sweep.json holds the table of the runs, DIR/run-0, … their run folders.
 The same command makes what is left: a failed run is run again, one that was stopped or killed goes on, one that is done stays as it is.
 
       --out DIR         default runs/sweep-EXPERIMENT-…, the same folder for the same runs
       --local N         N runs at a time on this machine; --workers says how many threads each has
-      --slurm           one array job; DIR must be visible on its machines. Runs are told a minute before their time is over, take a checkpoint,
-                        and are queued again
+      --slurm           one array job; DIR must be visible on its machines. Runs are told a minute before their time is over, take a
+                        checkpoint, and are queued again
       --partition P, --time T, --sbatch "OPTIONS"
                         what the array job asks Slurm for
       --max-parallel N  tasks of the array job at a time, at most

@@ -132,11 +132,12 @@ export function describeCost(models: ModelPair, config: Config, speeds: Readonly
   const count = (n: number): string => n.toLocaleString('en-US', { maximumSignificantDigits: 2 });
   const hours = (seconds: number): string => count((config.steps * seconds) / 3600);
   const total = flop.generator + flop.target;
+  const here = flop.generator / speeds.generator.flops + flop.target / speeds.target.flops; // seconds a step
   const speed = (part: Part): string =>
     `${speeds[part].engine} for the ${part} (${count(speeds[part].flops / 1e9)} GFLOP/s measured)`;
   return (
-    `cost: ${count(tokens.generator)} tokens of the generator and ${count(tokens.target)} of the target a step, ${total.toExponential(1)} FLOP; ` +
-    `${count(config.steps)} steps take about ${hours(flop.generator / speeds.generator.flops + flop.target / speeds.target.flops)} hours here, with ` +
+    `cost: ${count(tokens.generator)} tokens of the generator and ${count(tokens.target)} of the target a step, ` +
+    `${total.toExponential(1)} FLOP; ${count(config.steps)} steps take about ${hours(here)} hours here, with ` +
     `${speed('generator')} and ${speed('target')}, or ${hours(total / GPU)} GPU hours at 100 TFLOP/s`
   );
 }

@@ -133,7 +133,8 @@ async function reverseStep({ model, optimizer, trees }: FineTuning, step: Step, 
   const tokenTau = tokenTangents.map((x) => x / step.batch.size);
   if (!tokenTau.every(Number.isFinite))
     throw new Error(
-      `the metagradient of fine-tuning step ${step.before.step + 1} is not finite; ${optimizer.name === 'sgd' ? '' : 'raise epsRoot or '}lower the inner learning rate`,
+      `the metagradient of fine-tuning step ${step.before.step + 1} is not finite; ` +
+        `${hasRoot(optimizer) ? 'raise epsRoot or ' : ''}lower the inner learning rate`,
     );
   if (!product) return { tokenTau, adjoint: before };
   const params = mapParams((_, direct, throughGradient) => tf.add(direct, throughGradient), before.params, product);
@@ -160,15 +161,19 @@ async function roundingWarning(run: FineTuning, objective: Objective, step: Step
   const other = await reverseStep(run, again, adjoint);
   trees.free(params, again.gradient, ...[again.after, adjoint, other.adjoint].flatMap(treesOf));
   const [tau, second] = [tokenTau, other.tokenTau].map((values) => perExample(values, step.batch.length));
-  const share = Math.hypot(...tau.map((x, i) => x - second[i])) / Math.hypot(...tau);
+  const share = norm(tau.map((x, i) => x - second[i])) / norm(tau);
   if (!(share > ROUNDING)) return undefined;
-  const smooth =
-    optimizer.name === 'sgd'
-      ? ''
-      : `raise epsRoot (to 1e-8 at least; best near ${typicalSquare(step.gradient)}, the square of a typical gradient) or `;
+  const smooth = hasRoot(optimizer)
+    ? `raise epsRoot (to 1e-8 at least; best near ${typicalSquare(step.gradient)}, the square of a typical gradient) or `
+    : '';
   const part = `${(100 * share).toPrecision(2)} % of the metagradient of fine-tuning step ${step.after.step}`;
   return `roundings of float32 change ${part}: ${smooth}lower the inner learning rate`;
 }
+
+/** Whether epsRoot is among an optimizer's settings. */
+const hasRoot = ({ name }: Optimizer): boolean => name === 'adamw';
+
+const norm = (values: Float32Array): number => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0));
 
 /** The mean of g², to one digit. */
 const typicalSquare = (gradient: Params): string => (globalNorm(gradient) ** 2 / countParams(gradient)).toExponential(0);

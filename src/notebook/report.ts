@@ -43,7 +43,8 @@ export function report(run: RunOrName): void {
 export function reportPage(folder: string): string {
   const style =
     'body{max-width:62rem;margin:1rem auto;padding:0 1rem;font:15px/1.5 system-ui,sans-serif;color:#2f2f3a;background:#fff}';
-  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(path.basename(folder))}</title>`;
+  const title = `<title>${escapeHtml(path.basename(folder))}</title>`;
+  const head = `<meta charset="utf-8"><meta name="viewport" content="width=device-width">${title}`;
   return `<!doctype html><html lang="en"><head>${head}<style>${style}</style></head><body>${reportHtml(folder)}</body></html>\n`;
 }
 
@@ -77,8 +78,10 @@ function reportHtml(folder: string): string {
 
 const section = (title: string, html: string): string => (html ? `<h4>${title}</h4>${html}` : '');
 
-const picture = (svg: string, alt: string): string =>
-  `<img style="max-width:100%;width:29rem" width="464" alt="${escapeHtml(alt)}" src="data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}"> `;
+const picture = (svg: string, alt: string): string => {
+  const source = `data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}`;
+  return `<img style="max-width:100%;width:29rem" width="464" alt="${escapeHtml(alt)}" src="${source}"> `;
+};
 
 /**
  * Φ, the experiment's measures, what the text becomes, the size of the updates; runs recorded before text was measured have no curves of
@@ -133,7 +136,8 @@ function texts(folder: string): string {
   const written = ({ step, response, tokens, token_rewards }: ExampleRow): string =>
     tokens && token_rewards ? creditHtml(tokens, token_rewards, largest(step)) : escapeHtml(response);
   const cell = (html: string): string =>
-    `<td style="text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;padding:2px 8px"><div align="left">${html}</div></td>`;
+    `<td style="text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;padding:2px 8px">` +
+    `<div align="left">${html}</div></td>`;
   const body = rows.map((row) => {
     const reward = Number(row.reward.toPrecision(3)).toString().replace('-', '−');
     return `<tr>${cell(String(row.step))}${cell(escapeHtml(row.prompt))}${cell(written(row))}${cell(reward)}</tr>`;
@@ -145,13 +149,10 @@ function texts(folder: string): string {
   return rows.length ? `${note}<table><thead><tr>${head}</tr></thead><tbody>${body.join('')}</tbody></table>` : '';
 }
 
-const rowsOf = (rows: readonly (readonly string[])[]): string =>
-  `<table><tbody>${rows
-    .map(
-      (row) =>
-        `<tr>${row.map((text) => `<td style="text-align:left;padding:0 8px"><div align="left">${escapeHtml(text)}</div></td>`).join('')}</tr>`,
-    )
-    .join('')}</tbody></table>`;
+const rowsOf = (rows: readonly (readonly string[])[]): string => {
+  const cell = (text: string) => `<td style="text-align:left;padding:0 8px"><div align="left">${escapeHtml(text)}</div></td>`;
+  return `<table><tbody>${rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('')}</tbody></table>`;
+};
 
 /** Keys that differ from the experiment's defaults first, with these. */
 function configuration(config: Readonly<Record<string, unknown>>): string {

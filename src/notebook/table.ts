@@ -80,12 +80,14 @@ interface Contents {
 const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;max-width:60ch';
 /** Other than a cell's text, a name is not broken to make room. */
 const HEAD = LEFT.replace('anywhere', 'break-word');
-const RIGHT = 'text-align:right;vertical-align:top;font-variant-numeric:tabular-nums';
+const RIGHT = 'text-align:right;vertical-align:top';
 
 /** Sanitizers drop styles but keep `align`, and front ends right-align what has neither. */
 function html({ head, index, cells, numeric, caption }: Contents): string {
-  const cell = (tag: 'th' | 'td', text: string, right: boolean) =>
-    `<${tag} style="${right ? RIGHT : tag === 'th' ? HEAD : LEFT}"><div align="${right ? 'right' : 'left'}">${escapeHtml(text)}</div></${tag}>`;
+  const cell = (tag: 'th' | 'td', text: string, right: boolean) => {
+    const [style, align] = right ? [RIGHT, 'right'] : [tag === 'th' ? HEAD : LEFT, 'left'];
+    return `<${tag} style="${style}"><div align="${align}">${escapeHtml(text)}</div></${tag}>`;
+  };
   const corner = index ? '<th></th>' : '';
   const top = head.map((name, column) => cell('th', name, numeric[column])).join('');
   const rows = cells.map(
@@ -93,7 +95,7 @@ function html({ head, index, cells, numeric, caption }: Contents): string {
       (index ? cell('th', index[i], false) : '') + row.map((text, column) => cell('td', text, numeric[column])).join(''),
   );
   return (
-    `<table class="dataframe ${NO_TEX}">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
+    `<table class="dataframe ${NO_TEX}" style="font-variant-numeric:tabular-nums">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
     `<thead><tr>${corner}${top}</tr></thead><tbody>${rows.map((row) => `<tr>${row}</tr>`).join('')}</tbody></table>`
   );
 }

@@ -45,14 +45,17 @@ function requirePattern(pattern: Pattern): void {
   });
 }
 
-/** @throws RangeError if `dimOffset` is no whole number, the patch lies outside the LM head, or its columns are not as many different tokens */
+/**
+ * @throws RangeError if `dimOffset` is no whole number, the patch lies outside the LM head, or its columns are not as many different tokens
+ */
 export function requirePlace(pattern: Pattern, params: Params, { tokens, dimOffset = 0 }: PatternPlace): void {
   const [vocab, hidden] = params[LM_HEAD].shape;
   const [rows, columns] = [pattern.length, pattern[0].length];
   requireWhole('dimOffset', dimOffset, 0);
   if (dimOffset + rows > hidden || columns > vocab)
     throw new RangeError(
-      `the patch of hidden dimensions ${dimOffset}..${dimOffset + rows - 1} and ${columns} tokens lies outside the LM head (${hidden} dimensions, ${vocab} tokens)`,
+      `the patch of hidden dimensions ${dimOffset}..${dimOffset + rows - 1} and ${columns} tokens lies outside the LM head ` +
+        `(${hidden} dimensions, ${vocab} tokens)`,
     );
   const isToken = (id: number): boolean => Number.isInteger(id) && id >= 0 && id < vocab;
   if (tokens && !(new Set(tokens).size === columns && tokens.length === columns && tokens.every(isToken)))

@@ -126,9 +126,10 @@ export function tokenAdvantages(
   if (mask.length === 0) throw new RangeError('there are no tokens to compare');
   if (!(Number.isInteger(length) && length >= 1 && mask.length % length === 0))
     throw new RangeError(`length must be a whole number that divides the ${mask.length} cells of the mask (got ${length})`);
-  if (tokenRewards.length !== (mask.length / length) * (length - 1))
+  const count = (mask.length / length) * (length - 1);
+  if (tokenRewards.length !== count)
     throw new RangeError(
-      `responses of ${length} tokens have ${(mask.length / length) * (length - 1)} token rewards, none for the first (got ${tokenRewards.length})`,
+      `responses of ${length} tokens have ${count} token rewards, none for the first (got ${tokenRewards.length})`,
     );
   if (!(discount >= 0 && discount <= 1)) throw new RangeError(`discount must be from 0 to 1 (got ${discount})`);
   requireOptions(options);

@@ -119,7 +119,9 @@ function differences({ config }: Experiment, record: RunRecord): Record<string, 
   return Object.fromEntries(changed);
 }
 
-/** @throws Error naming the first setting in which an experiment differs from the run that it shall go on with, but for the keys of `change` */
+/**
+ * @throws Error naming the first setting in which an experiment differs from the run that it shall go on with, but for the keys of `change`
+ */
 function requireSameConfig(experiment: Experiment, folder: string, record: RunRecord, change: readonly string[]): void {
   const { config } = record;
   if (config.experiment !== experiment.name)

@@ -111,7 +111,12 @@ export function reportSwept(sweep: string, run: SweptRun): SweptReport {
   const { index, settings } = run;
   const [folder, place] = [join(sweep, run.folder), attemptFolder(sweep, run)];
   const of = (state: SweptReport['state'], report: RunReport | null, error: string | null = null): SweptReport => ({
-    ...{ index, settings, folder, state, error, report },
+    index,
+    settings,
+    folder,
+    state,
+    error,
+    report,
   });
   try {
     const report = existsSync(join(folder, 'config.json')) ? readReport(folder) : null;

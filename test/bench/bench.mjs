@@ -1,6 +1,6 @@
-// Speed and memory of both engines, beside PyTorch on the same weights where a python3 has it. Every contestant is a process of its own that
-// does one piece of work a line; results are compared first; then every contestant takes one turn a round, so that a busy machine slows all
-// alike. Prints one table: median milliseconds, with the middle half of the rounds in brackets.
+// Speed and memory of both engines, beside PyTorch on the same weights where a python3 has it. Every contestant is a process of its own
+// that does one piece of work a line; results are compared first; then every contestant takes one turn a round, so that a busy machine
+// slows all alike. Prints one table: median milliseconds, with the middle half of the rounds in brackets.
 //
 // usage: node test/bench/bench.mjs [--rounds 9] [--size small|mid|all] [--steps 8] [--python /usr/bin/python3] [--cpu]
 //   --steps   T of the whole metagradient

@@ -1,7 +1,7 @@
 // A contestant of the benchmark: one of our engines, driven line by line by bench.mjs.
 //
-// usage: engine_peer.mjs FOLDER RESULTS fused|tape WORKERS; then a command a line on stdin, each answered by a line of JSON. The first answer
-// of a kind also leaves its result in RESULTS/{gradient,hvp,tangents}.f32.
+// usage: engine_peer.mjs FOLDER RESULTS fused|tape WORKERS; then a command a line on stdin, each answered by a line of JSON. The first
+// answer of a kind also leaves its result in RESULTS/{gradient,hvp,tangents}.f32.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';

@@ -1,5 +1,5 @@
-// The fused engine on the GPU that WebGPU finds: the bare product, a call's overhead, and every operation at GPT-2's shape, each row printed as
-// it is measured; `npm run bench -- --gpu` comes here.
+// The fused engine on the GPU that WebGPU finds: the bare product, a call's overhead, and every operation at GPT-2's shape, each row
+// printed as it is measured; `npm run bench -- --gpu` comes here.
 //
 // usage: node test/bench/gpu.mjs [--only small|gpt2] [--rounds 5] [--profile]
 //   --profile  a table per kernel: calls, milliseconds, TFLOP/s of products, from the GPU's own time stamps

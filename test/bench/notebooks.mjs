@@ -1,5 +1,5 @@
-// What a notebook costs beside its own work: start of the kernel, the import cell, and for every other cell of the committed notebooks (quick
-// setting) the time from the request to its first statement: tslab's type check and translation. Prints medians in seconds.
+// What a notebook costs beside its own work: start of the kernel, the import cell, and for every other cell of the committed notebooks
+// (quick setting) the time from the request to its first statement: tslab's type check and translation. Prints medians in seconds.
 //
 // usage: node test/bench/notebooks.mjs [--rounds 3] [NOTEBOOK.ipynb …]
 import { mkdtempSync, rmSync } from 'node:fs';

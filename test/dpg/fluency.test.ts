@@ -1,4 +1,6 @@
-/** Measures of text that need models: against sums of losses, one response at a time, and against themselves where they must be 1 or equal. */
+/**
+ * Measures of text that need models: against sums of losses, one response at a time, and against themselves where they must be 1 or equal.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';

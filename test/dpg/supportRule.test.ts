@@ -1,4 +1,7 @@
-/** What a generator may write, from the configuration to the rollouts: no token that its tokenizer lacks, none that it was not likely to write untrained. */
+/**
+ * What a generator may write, from the configuration to the rollouts: no token that its tokenizer lacks, none that it was not likely to
+ * write untrained.
+ */
 import * as tf from '@tensorflow/tfjs-core';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../../src/dpg/generate';

@@ -1,4 +1,7 @@
-/** Metagradients that float32 hardly carries, against unrolled float64 autograd: right, or a word, on both engines and any number of workers. */
+/**
+ * Metagradients that float32 hardly carries, against unrolled float64 autograd: right, or a word, on both engines and any number of
+ * workers.
+ */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';

@@ -1,4 +1,6 @@
-/** What `npm pack` makes, installed in an empty folder from the registry alone: commands and notebooks there leave the installation alone. */
+/**
+ * What `npm pack` makes, installed in an empty folder from the registry alone: commands and notebooks there leave the installation alone.
+ */
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';

@@ -1,6 +1,6 @@
 /**
- * Theorem 3.1 of the paper in numbers. A policy over K responses, independent of each other, is small enough to enumerate every data set of N:
- * the policy gradient with metagradients as rewards points along ∇_θ E[Φ(A(D))], and varies much less than the naive estimator.
+ * Theorem 3.1 of the paper in numbers. A policy over K responses, independent of each other, is small enough to enumerate every data set of
+ * N: the policy gradient with metagradients as rewards points along ∇_θ E[Φ(A(D))], and varies much less than the naive estimator.
  */
 import { beforeAll, expect, it } from 'vitest';
 import { adamw } from '../../src/learn/optimizer';

@@ -1,4 +1,6 @@
-/** `dpg sweep --slurm` on a real Slurm of two machines: a task that gives way to another job, one whose machine is lost, one that is killed. */
+/**
+ * `dpg sweep --slurm` on a real Slurm of two machines: a task that gives way to another job, one whose machine is lost, one that is killed.
+ */
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,6 @@
-/** Models in GGUF: what a converter does to a Hugging Face folder, undone. The converter's reordering is written from its description here. */
+/**
+ * Models in GGUF: what a converter does to a Hugging Face folder, undone. The converter's reordering is written from its description here.
+ */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

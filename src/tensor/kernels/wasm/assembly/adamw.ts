@@ -44,7 +44,9 @@ export function adamwUpdate(
   }
 }
 
-/** ḡ, p̄, m̄, v̄ before the step, from p̄, m̄, v̄ after it, and m, v before it; half = lr/(2·c1·c2), v2 = 2·(1 − b2), gRate = rate·(1 − b1). */
+/**
+ * ḡ, p̄, m̄, v̄ before the step, from p̄, m̄, v̄ after it, and m, v before it; half = lr/(2·c1·c2), v2 = 2·(1 − b2), gRate = rate·(1 − b1).
+ */
 export function adamwAdjoint(
   n: i32,
   m: usize,

@@ -1,7 +1,7 @@
-// Causal self-attention on the rows of qkv [batch·length, width + 2·keyWidth] = (q, k, v), heads side by side inside each: `heads` of queries
-// in width = heads·dh columns, and `keyHeads` of keys and of values in keyWidth = keyHeads·dh, each of which serves heads / keyHeads consecutive
-// ones of queries. Per example and head: S = q·kᵀ/√dh, P = softmax over j ≤ i, o = P·v. Only the lower triangle is computed.
-// P is kept as [batch·heads, length, stride], stride = length rounded up to 8; row i is valid (zero beyond i) up to the end of
+// Causal self-attention on the rows of qkv [batch·length, width + 2·keyWidth] = (q, k, v), heads side by side inside each: `heads` of
+// queries in width = heads·dh columns, and `keyHeads` of keys and of values in keyWidth = keyHeads·dh, each of which serves heads /
+// keyHeads consecutive ones of queries. Per example and head: S = q·kᵀ/√dh, P = softmax over j ≤ i, o = P·v. Only the lower triangle is
+// computed. P is kept as [batch·heads, length, stride], stride = length rounded up to 8; row i is valid (zero beyond i) up to the end of
 // the group of four columns that holds i, which is as far as the products below read.
 import { multiply1, multiply4, packColumns } from './gemm';
 import { multiplyAdd, sum4 } from './simd';
@@ -230,7 +230,8 @@ export function attentionTangentBackward(
 }
 
 /**
- * Stores k and v of `length` positions, the first at `first`, in caches: keys [batch, keyWidth, capacity], values [batch, capacity, keyWidth].
+ * Stores k and v of `length` positions, the first at `first`, in caches: keys [batch, keyWidth, capacity], values [batch, capacity,
+ * keyWidth].
  */
 export function cacheKeysValues(
   batch: i32, length: i32, width: i32, keyWidth: i32, qkv: usize, keys: usize, values: usize, capacity: i32, first: i32,

@@ -1,5 +1,5 @@
-// Layer norm over rows of `width`: x̂ = (x − mean)·r, r = 1/√(var + ε), y = γ·x̂ + β. Without `centre` it is the root-mean-square norm: the mean
-// counts as 0. Without β its pointers are 0. A dot on a name means tangent.
+// Layer norm over rows of `width`: x̂ = (x − mean)·r, r = 1/√(var + ε), y = γ·x̂ + β. Without `centre` it is the root-mean-square norm: the
+// mean counts as 0. Without β its pointers are 0. A dot on a name means tangent.
 import { add4, load4, multiplyAdd, store4, sum4, within } from './simd';
 
 /** Writes x̂ [rows, width], r [rows] and y [rows, width]. */

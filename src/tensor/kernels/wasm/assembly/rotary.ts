@@ -2,8 +2,8 @@
 import { load4, store4 } from './simd';
 
 /**
- * Rotates the first `heads` heads, dh wide, of every row of x in place by the angles of its position, the row's number modulo `length`: `cos` and
- * `sin` are [length, dh/2]. Rows are `row` floats apart. `back` turns the other way, which is the transpose.
+ * Rotates the first `heads` heads, dh wide, of every row of x in place by the angles of its position, the row's number modulo `length`:
+ * `cos` and `sin` are [length, dh/2]. Rows are `row` floats apart. `back` turns the other way, which is the transpose.
  */
 export function rotate(
   rows: i32, length: i32, heads: i32, dh: i32, row: i32, cos: usize, sin: usize, back: bool, x: usize,

@@ -111,8 +111,8 @@ export function exp1(x: f32): f32 {
 }
 
 /**
- * ln x of a normal positive float; infinity and NaN stay what they are. Written out because the standard library's keeps a table in linear memory, which belongs to
- * others here.
+ * ln x of a normal positive float; infinity and NaN stay what they are. Written out because the standard library's keeps a table in linear
+ * memory, which belongs to others here.
  */
 export function log1(x: f32): f32 {
   if (!(x < Infinity)) return x;

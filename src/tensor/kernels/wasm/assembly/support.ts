@@ -15,7 +15,9 @@ export function applySupport(rows: i32, vocab: i32, logits: usize, bits: usize, 
   }
 }
 
-/** bits[n] = tokens whose logit is at least the row's largest + logMinP: whose probability is at least that share of the likeliest one's. */
+/**
+ * bits[n] = tokens whose logit is at least the row's largest + logMinP: whose probability is at least that share of the likeliest one's.
+ */
 export function minPSupport(rows: i32, vocab: i32, logits: usize, logMinP: f32, bits: usize): void {
   for (let n = 0; n < rows; n++, logits += <usize>vocab << 2) {
     const least = rowMax(logits, vocab) + logMinP;

@@ -1,4 +1,5 @@
-// SwiGLU (arXiv 2002.05202) on rows of [g, u], each `inner` wide: y = g·σ(g)·u, with first and second derivatives. A dot on a name means tangent.
+// SwiGLU (arXiv 2002.05202) on rows of [g, u], each `inner` wide: y = g·σ(g)·u, with first and second derivatives. A dot on a name means
+// tangent.
 import { exp4, load4, multiplyAdd, store4 } from './simd';
 
 /** σ(g) */
