@@ -25,6 +25,15 @@ test('every package says its licence, and none is of the GPL', () => {
   expect(locked.filter(([, { license }]) => !allowed(license ?? 'none')).map(([place]) => nameOf(place))).toEqual([]);
 });
 
+test('the lock file says what is installed, not from where: any mirror of the registry will do', () => {
+  const addresses = Object.entries(
+    packages as Record<string, { resolved?: string; dependencies?: Record<string, string> }>,
+  ).flatMap(([place, { resolved = '', dependencies = {} }]) =>
+    [resolved, ...Object.values(dependencies)].filter((text) => text.includes('://')).map((text) => `${place}: ${text}`),
+  );
+  expect(addresses).toEqual([]);
+});
+
 test.each([
   ['GPL-3.0', false],
   ['MIT AND LGPL-2.1', false],
