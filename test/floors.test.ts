@@ -5,7 +5,7 @@ import ts from 'typescript';
 import { expect, test } from 'vitest';
 
 const SRC = path.join(__dirname, '../src');
-const FLOORS = ['index', 'cli', 'notebook', 'experiments', 'runs', 'dpg', 'policy', 'reward', 'objective', 'learn', 'text', 'model', 'tensor', 'files']; // prettier-ignore
+const FLOORS = ['index', 'cli', 'serve', 'notebook', 'experiments', 'runs', 'dpg', 'policy', 'reward', 'objective', 'learn', 'text', 'model', 'tensor', 'files']; // prettier-ignore
 
 /** What every source imports from src/, types included. */
 function importsOf(folder: string): Map<string, string[]> {

@@ -12,6 +12,7 @@ import * as notebooks from './notebooks';
 import * as pretrain from './pretrain';
 import * as report from './report';
 import * as runs from './runs';
+import * as serve from './serve';
 import * as start from './start';
 import * as sweep from './sweep';
 import * as train from './train';
@@ -20,6 +21,7 @@ const commands: readonly Command[] = [
   start,
   train,
   sweep,
+  serve,
   notebook,
   notebooks,
   runs,

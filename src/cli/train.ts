@@ -3,7 +3,6 @@ import path from 'node:path';
 import { sharedKeys } from '../dpg/config';
 import { EXPERIMENTS } from '../experiments/experiments';
 import { describeMemory, estimateMemory, isLarge } from '../dpg/memory';
-import { makeExperiment } from '../experiments/definition';
 import { newRun, record, resumedRun, type Run } from '../runs/record';
 import { writeSummary } from '../runs/summary';
 import type { Experiment } from '../dpg/experiment';
@@ -11,11 +10,10 @@ import { validate } from '../dpg/validate';
 import { saveRunFigures } from '../notebook/runFigures';
 import { describeBackend, startBackend, type BackendChoice } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
-import { UsageError } from './command';
 import { keyHelp } from './keyHelp';
 import { stepLine } from './stepLine';
 import { stopRequest } from './stopRequest';
-import { definitionOf, experimentAmong, parseArguments, type Arguments } from './trainArguments';
+import { definitionOf, experimentAmong, experimentOf, parseArguments, type Arguments } from './trainArguments';
 
 export const name = 'train';
 export const summary = 'train a generator by DPG';
@@ -53,15 +51,6 @@ export async function helpFor(argv: readonly string[]): Promise<string> {
   if (experiment === undefined) return help;
   const definition = await definitionOf(experiment);
   return `${usage}\n\nConfiguration keys of ${definition.name}, with its defaults:\n${keyHelp(definition)}\n\n${ending}`;
-}
-
-async function experimentOf({ definition, input, models }: Arguments): Promise<Experiment> {
-  try {
-    return await makeExperiment(definition, input, models);
-  } catch (error) {
-    if (error instanceof RangeError) throw new UsageError(error.message.replaceAll('\n', '; '));
-    throw error;
-  }
 }
 
 /** Runs the steps, showing each. */

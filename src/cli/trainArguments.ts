@@ -6,7 +6,8 @@ import { parseArgs } from 'node:util';
 import type { ConfigInput } from '../dpg/config';
 import { valueOfText, type Keys } from '../dpg/keys';
 import type { ModelFolders } from '../dpg/models';
-import type { Definition, Preset } from '../experiments/definition';
+import type { Experiment } from '../dpg/experiment';
+import { makeExperiment, type Definition, type Preset } from '../experiments/definition';
 import { EXPERIMENTS } from '../experiments/experiments';
 import { loadDefinition } from '../experiments/ownTarget';
 import { isHubName, modelFolder } from '../model/hub/hub';
@@ -71,8 +72,8 @@ export async function keysAmong(argv: readonly string[]): Promise<Keys> {
   return { ...ALL_KEYS, ...(named && (await definitionOf(named)).keys) };
 }
 
-/** @throws UsageError for anything that is not as `dpg train --help` says */
-export async function parseArguments(argv: string[]): Promise<Arguments> {
+/** @param command - whose arguments they are, for errors @throws UsageError for anything that is not as `dpg train --help` says */
+export async function parseArguments(argv: string[], command = 'train'): Promise<Arguments> {
   const keys = await keysAmong(argv);
   const options = {
     ...Object.fromEntries(Object.keys(keys).map((key) => [kebab(key), { type: 'string' as const }])),
@@ -88,10 +89,20 @@ export async function parseArguments(argv: string[]): Promise<Arguments> {
   if (values.resume !== undefined) return { ...(await resumeArguments(positionals[0], values)), ...common };
   if (positionals.length !== 1)
     throw new UsageError(
-      `dpg train takes one EXPERIMENT of ${Object.keys(EXPERIMENTS).join(', ')}, or a module such as ./my-target.mjs (got ${positionals.join(' ') || 'none'})`,
+      `dpg ${command} takes one EXPERIMENT of ${Object.keys(EXPERIMENTS).join(', ')}, or a module such as ./my-target.mjs (got ${positionals.join(' ') || 'none'})`,
     );
   const definition = await definitionOf(positionals[0]);
   return { definition, ...(await newArguments(definition, keys, values)), ...common };
+}
+
+/** The experiment that is asked for. @throws UsageError for a configuration that is wrong, or does not fit the models */
+export async function experimentOf({ definition, input, models }: Arguments): Promise<Experiment> {
+  try {
+    return await makeExperiment(definition, input, models);
+  } catch (error) {
+    if (error instanceof RangeError) throw new UsageError(error.message.replaceAll('\n', '; '));
+    throw error;
+  }
 }
 
 function checkpointOptions(values: Values): Arguments['checkpoints'] {

@@ -4,9 +4,11 @@
 import { adamw, sgd, type Optimizer } from '../learn/optimizer';
 import { metagradientReward, type InnerTraining } from '../reward/metagradient';
 import { naiveReward } from '../reward/naive';
-import type { Reward } from '../reward/reward';
+import type { Reward, Rewards } from '../reward/reward';
+import { disposeParams } from '../tensor/params';
+import type { RandomStream } from '../tensor/random';
 import type { Config } from './config';
-import type { Experiment } from './experiment';
+import type { Experiment, Observation, WrittenExample } from './experiment';
 import { atStep, linear, type Scheduled } from './schedule';
 
 /** What of an experiment says how its target is fine-tuned. */
@@ -47,4 +49,50 @@ export function rewardOf(
   const { config } = experiment;
   if (config.reward === 'naive') return naiveReward(inner);
   return metagradientReward({ ...inner, crossGroupBatching: config.crossGroupBatching });
+}
+
+/** The experiment as one training step, counted from 0, sees it. */
+export function experimentAt<E extends Experiment>(experiment: E, step: number): E {
+  const config = { ...experiment.config, ...experiment.configAt?.(step) };
+  const { entropyCoef, entropyCoefEnd, steps } = config;
+  return { ...experiment, config: { ...config, entropyCoef: linear(entropyCoef, entropyCoefEnd, step, steps) } };
+}
+
+/** The responses of a training step. */
+export interface Responses {
+  /** As the target reads them, token ids of its vocabulary; response i belongs to prompt ⌊i / group⌋. */
+  readonly responses: readonly (readonly number[])[];
+  /** As people read them. */
+  readonly examples: readonly WrittenExample[];
+  readonly group: number;
+  /** Shuffles them into batches. */
+  readonly random: RandomStream;
+  /** Whether to look if float32 carries the rewards. */
+  readonly checkRounding?: boolean;
+}
+
+/** What the responses of a training step are paid, and what there is to observe after the target was fine-tuned on them. */
+export interface Paid {
+  readonly rewards: Omit<Rewards, 'tuned'>;
+  readonly observation: Observation;
+}
+
+/**
+ * Fine-tunes the target on the responses of a training step, counted from 0.
+ * @param experiment - as {@link experimentAt} has it at that step
+ * @throws Error for a reward that cannot be computed, or rewards that are not one for each response
+ */
+export async function payResponses(
+  experiment: Experiment,
+  step: number,
+  { responses, examples, group, random, checkRounding }: Responses,
+): Promise<Paid> {
+  const { tuned, ...rewards } = await rewardOf(experiment, step, checkRounding)(responses, group, random);
+  try {
+    if (rewards.values.length !== responses.length)
+      throw new Error(`the reward function returned ${rewards.values.length} rewards for ${responses.length} rollouts`);
+    return { rewards, observation: await experiment.observe({ tuned, examples, phi: rewards.phi }) };
+  } finally {
+    disposeParams(tuned);
+  }
 }

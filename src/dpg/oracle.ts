@@ -10,6 +10,7 @@ import { disposeParams } from '../tensor/params';
 import { randomStream } from '../tensor/random';
 import type { ConfigInput } from './config';
 import { innerTraining, type InnerSetting } from './inner';
+import { textResponse } from './reading';
 
 /** Texts of one kind that are put into a data set. */
 export interface PlantedTexts {
@@ -29,23 +30,13 @@ export interface OracleRow {
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 const deviation = (values: readonly number[]): number => Math.sqrt(mean(values.map((x) => (x - mean(values)) ** 2)));
 
-/** Token ids as a generator's responses are: with their end, and cut off at `maxNewTokens`. */
-function responsesOf({ config, target }: InnerSetting, texts: readonly string[]): number[][] {
-  const { eosId } = target.tokenizer;
-  const end = eosId === undefined ? [] : [eosId];
-  return texts.map((text) => [...target.tokenizer.encode(text), ...end].slice(0, config.maxNewTokens));
-}
-
 /**
  * Fine-tunes the target on a data set of planted texts and shows what each kind is paid.
  * @param planted - kinds of texts, the best first; their number must be a multiple of `config.innerSteps`
  * @returns rows in the order of `planted`: where τ falls from row to row, the setting ranks texts rightly
  */
 export async function oracleCheck(experiment: InnerSetting, planted: readonly PlantedTexts[], seed = 0): Promise<OracleRow[]> {
-  const responses = responsesOf(
-    experiment,
-    planted.flatMap(({ texts }) => texts),
-  );
+  const responses = planted.flatMap(({ texts }) => texts.map((text) => textResponse(experiment, text)));
   const reward = metagradientReward(innerTraining(experiment));
   const { values, tuned } = await reward(responses, responses.length, randomStream(seed, 'oracle check'));
   disposeParams(tuned);
@@ -68,7 +59,8 @@ export interface InnerRateRow {
 }
 
 async function phiAfter(experiment: InnerSetting, texts: readonly string[]): Promise<number> {
-  const { phi, finalParams } = await plainTraining(innerTraining(experiment), responsesOf(experiment, texts));
+  const responses = texts.map((text) => textResponse(experiment, text));
+  const { phi, finalParams } = await plainTraining(innerTraining(experiment), responses);
   disposeParams(finalParams);
   return phi;
 }

@@ -22,6 +22,15 @@ export function reading({
   return transcriber(generator.tokenizer, target.tokenizer, config.maxNewTokens);
 }
 
+/**
+ * A text as the target reads a response: with its end, and cut off at `maxNewTokens`.
+ * @throws RangeError for a character that the target cannot read
+ */
+export function textResponse({ config, target }: Pick<Experiment, 'config' | 'target'>, text: string): number[] {
+  const { eosId, encode } = target.tokenizer;
+  return [...encode(text), ...(eosId === undefined ? [] : [eosId])].slice(0, config.maxNewTokens);
+}
+
 /** Rollouts as text. */
 export function writtenExamples({ tokenizer }: Actor, rollouts: Rollouts): WrittenExample[] {
   const prompts = rollouts.prompts.map((ids) => tokenizer.decode(ids));

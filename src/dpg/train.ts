@@ -11,12 +11,12 @@ import { exampleAdvantages, tokenAdvantages } from '../policy/advantages';
 import { grpoUpdate } from '../policy/grpo';
 import { responsesOf, rollout, type Rollouts } from '../policy/rollouts';
 import type { Rewards } from '../reward/reward';
-import { disposeParams, type Params } from '../tensor/params';
+import type { Params } from '../tensor/params';
 import { randomStream, restoreStream, type RandomStream } from '../tensor/random';
 import type { Config } from './config';
 import type { Experiment } from './experiment';
 import { stepFluency } from './fluency';
-import { rewardOf } from './inner';
+import { experimentAt, payResponses } from './inner';
 import { reading, writtenExamples } from './reading';
 import { linear } from './schedule';
 import { supportRule } from './supportRule';
@@ -79,13 +79,6 @@ export interface TrainStep {
   readonly warning?: string;
 }
 
-/** The configuration as one training step, counted from 0, sees it. */
-function configOf({ config, configAt }: Experiment, step: number): Config {
-  const current = { ...config, ...configAt?.(step) };
-  const { entropyCoef, entropyCoefEnd, steps } = current;
-  return { ...current, entropyCoef: linear(entropyCoef, entropyCoefEnd, step, steps) };
-}
-
 /** The generator's Adam at a training step. */
 const policyOptimizer = ({ learningRate, learningRateEnd, steps }: Config, step: number): Optimizer =>
   adamw({ learningRate: linear(learningRate, learningRateEnd, step, steps), b2: 0.95, epsRoot: 0 });
@@ -102,8 +95,6 @@ function advantagesOf(
   rollouts: Rollouts,
   { credit, discount, advantageScale, advantageClip }: Config,
 ) {
-  if (rewards.values.length !== rollouts.size)
-    throw new Error(`the reward function returned ${rewards.values.length} rewards for ${rollouts.size} rollouts`);
   const options = { scale: advantageScale, clip: advantageClip };
   const group = rewards.baseline === 'batch' ? rollouts.size : rollouts.group;
   const { values, degenerateGroups } = exampleAdvantages(rewards.values, group, options);
@@ -158,23 +149,20 @@ interface Stepping {
 /** What fine-tuning on the rollouts shows and pays. */
 async function rewardRollouts({ experiment, read, isFirst }: Stepping, rollouts: Rollouts, state: TrainerState) {
   const { responses, metrics: exchange } = read(responsesOf(rollouts));
-  const reward = rewardOf(experiment, state.step, isFirst);
-  const { tuned, ...rewards } = await reward(responses, rollouts.group, state.streams.batches);
-  try {
-    const examples = writtenExamples(experiment.generator, rollouts);
-    const { metrics, image, done = false } = await experiment.observe({ tuned, examples, phi: rewards.phi });
-    const fluency = await stepFluency(experiment, rollouts, examples);
-    return { rewards, exchange, metrics, fluency, image, done };
-  } finally {
-    disposeParams(tuned);
-  }
+  const examples = writtenExamples(experiment.generator, rollouts);
+  const { rewards, observation } = await payResponses(experiment, state.step, {
+    ...{ responses, examples, group: rollouts.group, random: state.streams.batches },
+    checkRounding: isFirst,
+  });
+  const { metrics, image, done = false } = observation;
+  return { rewards, exchange, metrics, fluency: await stepFluency(experiment, rollouts, examples), image, done };
 }
 
 /** One step: rollouts, rewards, advantages, update. */
 async function trainStep({ experiment, read, isFirst }: Stepping, state: TrainerState): Promise<TrainStep> {
   const started = performance.now();
-  const config = configOf(experiment, state.step);
-  const current = { ...experiment, config };
+  const current = experimentAt(experiment, state.step);
+  const { config } = current;
   const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
   const rollouts = await sampleRollouts(current, state.training.params, streams);
   const { rewards, image, done, ...observed } = await rewardRollouts({ experiment: current, read, isFirst }, rollouts, {
