@@ -16,8 +16,8 @@ export function creditHtml(tokens: readonly string[], tau: readonly (number | nu
   const span = (token: string, value: number | null): string => {
     const shown = escapeHtml(token || UNSEEN).replaceAll('\n', '⏎\n');
     if (value === null || !(largest > 0)) return shown;
-    const [red, green, blue] = colorAt(COLOR_SCALES.diverging, 0.5 + (0.5 * STRENGTH * value) / largest);
-    return `<span style="background:rgb(${red},${green},${blue});color:#16161d" title="τ ${value.toPrecision(3)}">${shown}</span>`;
+    const color = colorAt(COLOR_SCALES.diverging, 0.5 + (0.5 * STRENGTH * value) / largest);
+    return `<span style="background:rgb(${color})" title="τ ${value.toPrecision(3)}">${shown}</span>`;
   };
-  return tokens.map((token, i) => span(token, tau[i] ?? null)).join('');
+  return `<span style="color:#16161d;background:#fff">${tokens.map((token, i) => span(token, tau[i] ?? null)).join('')}</span>`;
 }

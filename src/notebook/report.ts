@@ -80,7 +80,7 @@ const section = (title: string, html: string): string => (html ? `<h4>${title}</
 
 const picture = (svg: string, alt: string): string => {
   const source = `data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}`;
-  return `<img style="max-width:100%;width:29rem" width="464" alt="${escapeHtml(alt)}" src="${source}"> `;
+  return `<img style="max-width:100%" alt="${escapeHtml(alt)}" src="${source}"> `;
 };
 
 /**
