@@ -3,11 +3,11 @@
  */
 import * as tf from '@tensorflow/tfjs-core';
 import { languageModel } from '../model/engine';
-import { familyOf, parameterShapes, type ModelConfig } from '../model/families';
+import { familyOf, parameterCount, parameterShapes, type ModelConfig } from '../model/families';
 import type { LanguageModel, TokenBatch } from '../model/types';
 import { disposeParams, type Params } from '../tensor/params';
 import type { Config } from './config';
-import { parameterCount, workersOf, type ModelPair } from './memory';
+import { workersOf, type ModelPair } from './memory';
 
 type Part = keyof ModelPair;
 

@@ -6,7 +6,8 @@
  * last segment of fine-tuning, and the update of the generator.
  */
 import os from 'node:os';
-import { familyOf, parameterShapes } from '../model/families';
+import { usesCpuWorkers } from '../model/engine';
+import { familyOf, parameterCount, parameterShapes } from '../model/families';
 import { examplesAtOnce } from '../model/batch';
 import type { ModelConfig } from '../model/types';
 import type { BackendName } from '../tensor/backend';
@@ -37,10 +38,6 @@ const MIB = 2 ** 20;
 /** A WebAssembly memory cannot be larger. */
 const HEAP_LIMIT = 2 ** 32;
 
-/** Number of parameters, the untied head included. */
-export const parameterCount = (config: ModelConfig): number =>
-  Object.values(parameterShapes(config)).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b), 0);
-
 /** Largest number of target-sized trees during one metagradient, beside φ_0; see learn/metagradient.ts. */
 export function metagradientTrees({
   innerOptimizer,
@@ -60,9 +57,9 @@ export function metagradientTrees({
 /** Generator-sized trees: the initial one, parameters and moments; while it is updated also gradients and the state to go back to. */
 const [GENERATOR_AT_REST, GENERATOR_IN_UPDATE] = [4, 12];
 
-const usesFused = (model: ModelConfig, engine: Config['engine'], backend: BackendName): boolean =>
-  !!familyOf(model).fused && engine !== 'tape' && (engine === 'fused' || !isGpu(backend));
-const isGpu = (backend: BackendName): boolean => backend === 'tfjs-node-gpu' || backend === 'webgpu';
+/** The kind of GPU that a backend computes on, if it does. */
+const gpuOf = (backend: BackendName): 'cuda' | 'webgpu' | undefined =>
+  backend === 'tfjs-node-gpu' ? 'cuda' : backend === 'webgpu' ? 'webgpu' : undefined;
 
 /**
  * Columns that the matrices of a block read and write together: what its activations are as wide as, in every family. 16 · n_embd in a
@@ -107,7 +104,8 @@ export const workersOf = ({ workers }: Config): number => workers || Math.min(os
 export function estimateMemory({ generator, target }: ModelPair, config: Config, backend: BackendName): MemoryEstimate {
   const tree = { generator: FLOAT * parameterCount(generator), target: FLOAT * parameterCount(target) };
   const workers = workersOf(config);
-  const fused = { generator: usesFused(generator, config.engine, backend), target: usesFused(target, config.engine, backend) };
+  const usesFused = (model: ModelConfig): boolean => usesCpuWorkers(model, config.engine, gpuOf(backend));
+  const fused = { generator: usesFused(generator), target: usesFused(target) };
   const length = { generator: config.promptLength + config.maxNewTokens - 1, target: config.maxNewTokens - 1 };
   const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.groupSize) / config.innerSteps) };
   const tape = (part: 'generator' | 'target', model: ModelConfig, pass: keyof (typeof TAPE)['gelu']): number =>
@@ -130,7 +128,7 @@ export function estimateMemory({ generator, target }: ModelPair, config: Config,
     shared,
     worker: Math.max(heaps.generator, heaps.target),
     total: tensors + shared + workers * (heaps.generator + heaps.target),
-    onGpu: isGpu(backend),
+    onGpu: gpuOf(backend) !== undefined,
   };
 }
 

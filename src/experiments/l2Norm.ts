@@ -4,19 +4,18 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { negativeNorm } from '../objective/norm';
 import type { Params } from '../tensor/params';
-import { sharedKeys, type Config, type ConfigInput } from '../dpg/config';
 import type { Experiment } from '../dpg/experiment';
 import type { ModelFolders } from '../dpg/models';
 import { makeExperiment, type Definition } from './definition';
 import { weightPresets } from './paper';
-import { articlePrompts, CHARACTER_MODELS, weightSpaceMethods } from './weightSpace';
+import { articlePrompts, CHARACTER_MODELS, promptedKeys, weightSpaceMethods, type PromptedConfig } from './weightSpace';
 
 const headNorm = (params: Params): number => tf.tidy(() => tf.norm(params['lm_head.weight']).dataSync()[0]);
 
 /** The paper's L2 norm experiment; `norm_change` is ‖W‖ after fine-tuning minus ‖W₀‖. */
-export const l2NormDefinition: Definition = {
+export const l2NormDefinition: Definition<PromptedConfig> = {
   name: 'l2-norm',
-  keys: sharedKeys,
+  keys: promptedKeys,
   models: CHARACTER_MODELS,
   defaults: {
     steps: 150,
@@ -51,5 +50,5 @@ export const l2NormDefinition: Definition = {
 };
 
 /** The paper's L2 norm. @param input - keys that differ from its defaults @throws as {@link makeExperiment} */
-export const l2Norm = (input: ConfigInput = {}, models: ModelFolders = {}): Promise<Experiment<Config>> =>
+export const l2Norm = (input: Partial<PromptedConfig> = {}, models: ModelFolders = {}): Promise<Experiment<PromptedConfig>> =>
   makeExperiment(l2NormDefinition, input, models);

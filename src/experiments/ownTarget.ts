@@ -16,18 +16,17 @@ import type { InnerTraining } from '../reward/metagradient';
 import type { Reward } from '../reward/reward';
 import type { Params } from '../tensor/params';
 import type { RandomStream } from '../tensor/random';
-import { sharedKeys, type Config } from '../dpg/config';
 import type { Actors, Experiment, Observation, Observed } from '../dpg/experiment';
 import type { ConfigOf, Keys } from '../dpg/keys';
 import type { ModelFolders } from '../dpg/models';
 import type { Scheduled } from '../dpg/schedule';
 import { makeExperiment, type Definition, type Parts, type Sweep } from './definition';
 import { EXPERIMENTS } from './experiments';
-import { articlePrompts, CHARACTER_MODELS } from './weightSpace';
+import { articlePrompts, CHARACTER_MODELS, promptedKeys, type PromptedConfig } from './weightSpace';
 
 /** What every function of an own target gets as its last argument: the configuration and both models. */
 export interface OwnContext<K extends Keys = Keys> extends Actors {
-  readonly config: Config & ConfigOf<K>;
+  readonly config: PromptedConfig & ConfigOf<K>;
 }
 
 /** Φ of the target's fine-tuned parameters, in tfjs ops, higher is better; or with a gradient of its own. */
@@ -42,7 +41,7 @@ export interface OwnTarget<K extends Keys = Keys> {
   /** Its own configuration keys, beside the shared ones. */
   readonly keys?: K;
   /** Settings where they differ from the keys' defaults. */
-  readonly defaults?: Partial<Config & ConfigOf<K>>;
+  readonly defaults?: Partial<PromptedConfig & ConfigOf<K>>;
   /** Folders, or names on the hub; by default the character models of data/. */
   readonly models?: ModelFolders;
   /** Measures, a picture, and whether it is done. */
@@ -54,7 +53,7 @@ export interface OwnTarget<K extends Keys = Keys> {
   /** What rollouts are paid; by default what the configuration says. */
   readonly reward?: (inner: InnerTraining, context: OwnContext<K>) => Reward;
   /** Methods to compare: `dpg figures ./my-target.mjs`. */
-  readonly sweep?: Sweep<Config & ConfigOf<K>>;
+  readonly sweep?: Sweep<PromptedConfig & ConfigOf<K>>;
 }
 
 const FIELDS = [
@@ -82,7 +81,7 @@ function bound<K extends Keys>(objective: Scheduled<OwnObjective<K>>, context: O
  * The definition of an own target, as the built-in experiments have one.
  * @throws RangeError for a field that there is not, or that is missing
  */
-export function ownDefinition<K extends Keys = Keys>(own: OwnTarget<K>): Definition<Config & ConfigOf<K>> {
+export function ownDefinition<K extends Keys = Keys>(own: OwnTarget<K>): Definition<PromptedConfig & ConfigOf<K>> {
   const unknown = Object.keys(own).find((field) => !FIELDS.includes(field));
   if (unknown) throw new RangeError(`a target has no "${unknown}"; there are ${FIELDS.join(', ')}`);
   if (typeof own.objective !== 'function' && typeof own.objective !== 'object')
@@ -90,12 +89,12 @@ export function ownDefinition<K extends Keys = Keys>(own: OwnTarget<K>): Definit
   const { name, purpose, defaults = {}, optimizer, observe, prompts, reward, sweep } = own;
   return {
     name,
-    keys: { ...sharedKeys, ...own.keys },
+    keys: { ...promptedKeys, ...own.keys },
     defaults,
     models: { ...CHARACTER_MODELS, ...(own.models?.generator !== undefined && { evaluator: undefined }), ...own.models },
     presets: {},
     sweep,
-    make(config, models): Parts<Config & ConfigOf<K>> {
+    make(config, models): Parts<PromptedConfig & ConfigOf<K>> {
       const context = { config, ...models };
       return {
         purpose,
@@ -119,7 +118,9 @@ export function ownDefinition<K extends Keys = Keys>(own: OwnTarget<K>): Definit
 export function ownTarget<K extends Keys = Record<never, never>>({
   config = {},
   ...own
-}: OwnTarget<K> & { readonly config?: Partial<Config & ConfigOf<K>> }): Promise<Experiment<Config & ConfigOf<K>>> {
+}: OwnTarget<K> & { readonly config?: Partial<PromptedConfig & ConfigOf<K>> }): Promise<
+  Experiment<PromptedConfig & ConfigOf<K>>
+> {
   return makeExperiment(ownDefinition(own as OwnTarget<K>), config);
 }
 

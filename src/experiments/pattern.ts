@@ -3,17 +3,16 @@
  */
 import { patternObjective, readPattern, requirePlace, type Pattern, type PatternReading } from '../objective/pattern';
 import type { Params } from '../tensor/params';
-import { sharedKeys } from '../dpg/config';
 import type { Actors } from '../dpg/experiment';
 import { number, text, type ConfigOf } from '../dpg/keys';
 import { geometric } from '../dpg/schedule';
 import type { Parts } from './definition';
 import { patchTokens } from './patchTokens';
-import { articlePrompts } from './weightSpace';
+import { articlePrompts, promptedKeys } from './weightSpace';
 
 /** The keys of an experiment whose Φ is a picture. */
 export const patternKeys = {
-  ...sharedKeys,
+  ...promptedKeys,
   strength: number({
     above: 0,
     max: 1e9,

@@ -6,8 +6,9 @@ import path from 'node:path';
 import { isChat, rephrasePrompts as rephraseRequests } from '../text/chatTemplate';
 import { articles, continuationExamples } from '../text/prompts';
 import { DATA } from '../dpg/actor';
-import type { Config } from '../dpg/config';
+import { sharedKeys } from '../dpg/config';
 import type { Actor, PromptSource } from '../dpg/experiment';
+import { oneOf, type ConfigOf } from '../dpg/keys';
 import type { SweepMethod } from './definition';
 
 /** The small models. */
@@ -17,21 +18,41 @@ export const CHARACTER_MODELS = {
   evaluator: path.join(DATA, 'characters-evaluator'),
 };
 
+/** The shared keys, and what is asked of the generator. */
+export const promptedKeys = {
+  ...sharedKeys,
+  promptStyle: oneOf(['auto', 'chat', 'continue'], {
+    default: 'auto',
+    description:
+      'What a prompt is: a request to rephrase an article, in the model’s own chat template; or the beginning of one, to be ' +
+      'continued. auto: a request where the model has a chat template (some base models have one, too)',
+    paper: 'chat',
+  }),
+};
+
+/** Their configuration. */
+export type PromptedConfig = ConfigOf<typeof promptedKeys>;
+
 /** Prompts are the first `promptLength` tokens of a piece of an English article; training and held-out articles state different facts. */
 const continuationPrompts =
-  ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
+  ({ tokenizer }: Actor, { promptLength }: PromptedConfig): PromptSource =>
   (split, count, random) =>
     continuationExamples(tokenizer, count, random, { promptLength, split }).map(({ prompt }) => prompt);
 
 /** Requests to a model that chats: rephrase an English article; training and held-out articles state different facts. */
 const rephrasePrompts =
-  ({ tokenizer }: Actor, { promptLength }: Config): PromptSource =>
+  ({ tokenizer }: Actor, { promptLength }: PromptedConfig): PromptSource =>
   (split, count, random) =>
     rephraseRequests(tokenizer, count, random, { promptLength, draw: articles({ split }) });
 
-/** Prompts for a generator of any kind. */
-export const articlePrompts = (generator: Actor, config: Config): PromptSource =>
-  (isChat(generator.tokenizer) ? rephrasePrompts : continuationPrompts)(generator, config);
+/** Prompts for a generator of any kind. @throws Error if it is to chat and has no template */
+export function articlePrompts(generator: Actor, config: PromptedConfig): PromptSource {
+  const { promptStyle } = config;
+  const chats = isChat(generator.tokenizer);
+  if (promptStyle === 'chat' && !chats)
+    throw new Error('promptStyle "chat" needs a generator with a chat template, and this one has none: take "continue"');
+  return (chats && promptStyle !== 'continue' ? rephrasePrompts : continuationPrompts)(generator, config);
+}
 
 /** Examples of one step of the fine-tuning in the sweep of batch sizes. */
 const BATCH = 128;

@@ -5,7 +5,7 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { onGpu } from '../tensor/backend';
 import { requireWhole } from '../tensor/numbers';
-import { familyOf, type ModelConfig } from './families';
+import { familyOf, parameterCount, type ModelConfig } from './families';
 import { fusedModel } from './fused';
 import { gpuModel } from './fused/onGpu';
 import { fusedSupported } from './fused/support';
@@ -18,11 +18,27 @@ const ENGINES: readonly string[] = ['auto', 'fused', 'tape'];
 export interface EngineOptions {
   /**
    * 'auto' takes the fused engine, on the GPU where the backend is `webgpu` and else on CPUs with WebAssembly SIMD, for the families whose
-   * layers it has, and the tape otherwise.
+   * layers it has, and the tape otherwise; on `tfjs-node-gpu` see {@link usesCpuWorkers}.
    */
   readonly engine?: 'auto' | 'fused' | 'tape';
   /** Worker threads of the fused engine; 0 takes one per core. */
   readonly workers?: number;
+}
+
+/**
+ * Parameters from which the tape on a GPU is taken instead of the fused engine on CPUs. A step of "67" takes the tape on an H100 5 to 7 s
+ * and eight cores 0.2 s; one of GPT-2's shape (163 M) 25 s and more than 120 s. The tape's time is that of its kernel calls at any size,
+ * the cores' grows with the model: they meet between 20 and 40 M.
+ */
+const TAPE_ON_GPU_FROM = 20e6;
+
+/**
+ * Whether the fused engine computes a model on CPUs, given the GPU that the backend computes on: 'auto' takes what is faster for the
+ * model's size.
+ */
+export function usesCpuWorkers(config: ModelConfig, engine: EngineOptions['engine'], gpu?: 'cuda' | 'webgpu'): boolean {
+  if (engine === 'tape' || gpu === 'webgpu' || !familyOf(config).fused) return false;
+  return engine === 'fused' || gpu === undefined || parameterCount(config) < TAPE_ON_GPU_FROM;
 }
 
 /**
@@ -39,7 +55,8 @@ export function languageModel<C extends ModelConfig>(
   requireWhole('workers', workers, 0);
   if (engine === 'tape' || (engine === 'auto' && !familyOf(config).fused)) return tapeModel(config);
   if (tf.getBackend() === 'webgpu') return gpuModel(config);
-  if (engine === 'auto' && (onGpu() || !fusedSupported())) return tapeModel(config);
+  if (engine === 'auto' && !(usesCpuWorkers(config, engine, onGpu() ? 'cuda' : undefined) && fusedSupported()))
+    return tapeModel(config);
   return fusedModel(config, { workers: workers || undefined });
 }
 

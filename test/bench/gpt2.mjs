@@ -7,7 +7,8 @@ import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
 const require = createRequire(import.meta.url);
-const { estimateMemory, describeMemory, requireMemory, parameterCount } = require('../../dist/dpg/memory.js');
+const { estimateMemory, describeMemory, requireMemory } = require('../../dist/dpg/memory.js');
+const { parameterCount } = require('../../dist/model/families');
 const { parseConfig } = require('../../dist/dpg/config.js');
 const { preset } = require('../../dist/experiments/presets.js');
 const { innerOptimizer } = require('../../dist/dpg/train.js');

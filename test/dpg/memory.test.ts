@@ -6,14 +6,13 @@ import {
   estimateMemory,
   metagradientTrees,
   activationColumns,
-  parameterCount,
   requireMemory,
   tapeActivations,
   type ModelPair,
 } from '../../src/dpg/memory';
 import { metagradient } from '../../src/learn/metagradient';
 import { adamw, sgd } from '../../src/learn/optimizer';
-import { familyOf } from '../../src/model/families';
+import { familyOf, parameterCount } from '../../src/model/families';
 import { tapeGpt2, tapeModel } from '../../src/model/tape/tape';
 import { randomStream } from '../../src/tensor/random';
 import type { Gpt2Config, LlamaConfig, ModelConfig } from '../../src/model/types';
@@ -155,6 +154,8 @@ describe('an estimate', () => {
     const onGpu = estimateMemory(gpt2, config(), 'tfjs-node-gpu');
     expect([onGpu.shared, onGpu.worker]).toEqual([0, 0]); // the tape engine
     expect(describeMemory(onGpu)).toMatch(/^memory: about \d+ GB on the GPU$/);
+    const tiny = { ...GPT2, n_embd: 24, n_layer: 1, vocab_size: 64 };
+    expect(estimateMemory({ generator: tiny, target: GPT2 }, config(), 'tfjs-node-gpu').worker).toBeGreaterThan(0); // on CPUs
   });
 });
 

@@ -8,6 +8,7 @@ import { sixtySeven } from '../../src/experiments/sixtySeven';
 import { startTraining, train } from '../../src/dpg/train';
 import { padExamples } from '../../src/model/batch';
 import { disposeParams } from '../../src/tensor/params';
+import { randomStream } from '../../src/tensor/random';
 import { gpt2LogProbs, type NamedValues } from '../oracles/gpt2Float64';
 import { decoderLogProbs } from '../oracles/decoderFloat64';
 import { useBackend } from '../support/backend';
@@ -82,5 +83,22 @@ describe('a Llama that chats writes for a GPT-2', () => {
     expect(state.step).toBe(1);
     generator.model.dispose();
     target.model.dispose();
+  });
+
+  it('or continues texts as a base model does, where it is told so; a base model cannot be told to chat', async () => {
+    const config = { promptLength: 24, maxNewTokens: 8, credit: 'example', engine: 'auto', workers: 1 } as const;
+    const names = { generator: folders.llama, target: folders.gpt2 };
+    const { generator, target, prompts } = await sixtySeven({ ...config, promptStyle: 'continue' }, names);
+    const [prompt] = prompts('heldOut', 1, randomStream(0, 'continue'));
+    expect(prompt).toHaveLength(24);
+    expect(prompt[0]).toBe(generator.tokenizer.bosId);
+    expect(generator.tokenizer.decode(prompt)).toMatch(/[a-z ,]{8}/);
+    expect(generator.tokenizer.decode(prompt)).not.toMatch(/rephrase|assistant/i);
+    generator.model.dispose();
+    target.model.dispose();
+    const base = { generator: folders.gpt2, target: folders.gpt2 };
+    await expect(sixtySeven({ ...config, promptStyle: 'chat' }, base)).rejects.toThrow(
+      'promptStyle "chat" needs a generator with a chat template, and this one has none: take "continue"',
+    );
   });
 });

@@ -37,3 +37,7 @@ export const parseModelConfig = (json: Readonly<Record<string, unknown>>): Parse
 
 /** Names and shapes of a model's parameters, in the order of the network. */
 export const parameterShapes = (config: ModelConfig): Shapes => familyOf(config).shapes(config);
+
+/** Number of parameters, the untied head included. */
+export const parameterCount = (config: ModelConfig): number =>
+  Object.values(parameterShapes(config)).reduce((sum, shape) => sum + shape.reduce((a, b) => a * b), 0);
