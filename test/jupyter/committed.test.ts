@@ -32,9 +32,12 @@ const FOLDER = path.join(ROOT, 'notebooks');
 const NOTEBOOKS = fs.readdirSync(FOLDER).filter((name) => name.endsWith('.ipynb'));
 const TIMEOUT = 3 * PATIENCE;
 
+/** A figure's static picture; those of a report stay pictures. */
+const PICTURE = '[class^="dpg-"] img';
+
 /** Code cells that the README shows, by the file name of the picture. */
 const PICTURES: Readonly<Record<string, Readonly<Record<string, readonly [number, number]>>>> = {
-  '02-sixty-seven.ipynb': { 'notebook-training': [4, 5], 'notebook-methods': [9, 9] },
+  '02-sixty-seven.ipynb': { 'notebook-training': [4, 5], 'notebook-methods': [10, 10] },
 };
 
 const codeCells = ({ cells }: Notebook) => cells.filter((cell) => cell.cell_type === 'code');
@@ -79,7 +82,7 @@ describe.skipIf(reason)('in Jupyter Notebook', { timeout: TIMEOUT }, () => {
     expect(figures).toBeGreaterThan(0);
     await page.waitForFunction(`document.querySelectorAll('.output .js-plotly-plot .infolayer .gtitle').length >= ${figures}`);
     expect(await page.locator('.output .js-plotly-plot').count()).toBe(figures);
-    expect(await page.locator('.output img').count()).toBe(0);
+    expect(await page.locator(`.output ${PICTURE}`).count()).toBe(0);
   };
 
   describe.each(NOTEBOOKS)('%s', (name) => {
@@ -133,7 +136,7 @@ describe.skipIf(reason)('in Jupyter Notebook', { timeout: TIMEOUT }, () => {
       expect(outputs.filter(isComplaint)).toEqual([]);
       const reader = await newPage(browser, { javaScriptEnabled: false, offline: true });
       await reader.goto(`file://${toHtml(file, server)}`);
-      const pictures = reader.locator('.jp-OutputArea img');
+      const pictures = reader.locator(`.jp-OutputArea ${PICTURE}`);
       expect(await pictures.count()).toBe(outputs.filter(isFigure).length);
       for (const picture of await pictures.all()) expect((await picture.boundingBox())?.width).toBeGreaterThan(200);
       await screenshot(reader, `${stem}-no-scripts`);
