@@ -253,42 +253,50 @@ function loadChild(name: string, lastStep = Infinity): Child {
   };
 }
 
-test('a run that is killed at 50 random moments and resumed equals one that was not', { timeout: 180_000 }, async () => {
-  fs.cpSync(join(ROOT, 'dist'), join(place, 'dist'), { recursive: true }); // all processes run the same code, whoever builds meanwhile
-  fs.copyFileSync(join(ROOT, 'package.json'), join(place, 'package.json'));
-  const random = randomStream(67, 'kills');
-  const examples = (name: string): string => fs.readFileSync(join(place, name, 'examples.jsonl'), 'utf8').replace(/[^\n]*$/, '');
-  const snapshots: { metrics: object[]; examples: string }[] = [];
-  let next = loadChild('killed');
-  for (let i = 0; i < 50; i++) {
-    const child = next;
-    next = loadChild('killed', i < 49 ? Infinity : 1);
-    child.start();
-    if (i % 4) await child.checkpoint(); // else it dies while it starts or resumes
-    await sleep(random.uniform() * 100);
-    child.kill();
-    expect(await child.exit, child.errors()).toEqual([null, 'SIGKILL']);
-    expect(latestCheckpoint(join(place, 'killed/checkpoints')).ignored).toEqual([]);
-    if (fs.existsSync(join(place, 'killed/examples.jsonl')))
-      snapshots.push({ metrics: rows(join(place, 'killed')), examples: examples('killed') });
-  }
-  next.kill();
-  const lastStep = 2 + Math.max(...snapshots.map(({ metrics }) => metrics.length));
-  for (const name of ['killed', 'never-killed']) {
-    const child = loadChild(name, lastStep);
-    child.start();
-    expect(await child.exit, child.errors()).toEqual([0, null]);
-  }
-  const whole = rows(join(place, 'never-killed'));
-  expect(whole).toHaveLength(lastStep);
-  expect(lastStep).toBeGreaterThan(37 * 2); // steps behind a checkpoint were never lost
-  expect(rows(join(place, 'killed'))).toEqual(whole);
-  expect(examples('killed')).toBe(examples('never-killed'));
-  for (const { metrics, examples: written } of snapshots) {
-    expect(metrics).toEqual(whole.slice(0, metrics.length));
-    expect(examples('never-killed').startsWith(written)).toBe(true);
-  }
-  const [killed, never] = ['killed', 'never-killed'].map((name) => latestCheckpoint(join(place, name, 'checkpoints')).state);
-  expect(killed?.trees).toEqual(never?.trees);
-  expect(fs.readdirSync(join(place, 'killed/checkpoints'))).toEqual(fs.readdirSync(join(place, 'never-killed/checkpoints')));
-});
+/** Processes of the command itself take seconds each; `DPG_KILLS=50 npm test` kills more of them. */
+const KILLS = Number(process.env.DPG_KILLS ?? 20);
+
+test(
+  `a run that is killed at ${KILLS} random moments and resumed equals one that was not`,
+  { timeout: 4_000 * KILLS },
+  async () => {
+    fs.cpSync(join(ROOT, 'dist'), join(place, 'dist'), { recursive: true }); // all processes run the same code, whoever builds meanwhile
+    fs.copyFileSync(join(ROOT, 'package.json'), join(place, 'package.json'));
+    const random = randomStream(67, 'kills');
+    const examples = (name: string): string =>
+      fs.readFileSync(join(place, name, 'examples.jsonl'), 'utf8').replace(/[^\n]*$/, '');
+    const snapshots: { metrics: object[]; examples: string }[] = [];
+    let next = loadChild('killed');
+    for (let i = 0; i < KILLS; i++) {
+      const child = next;
+      next = loadChild('killed', i < KILLS - 1 ? Infinity : 1);
+      child.start();
+      if (i % 4) await child.checkpoint(); // else it dies while it starts or resumes
+      await sleep(random.uniform() * 100);
+      child.kill();
+      expect(await child.exit, child.errors()).toEqual([null, 'SIGKILL']);
+      expect(latestCheckpoint(join(place, 'killed/checkpoints')).ignored).toEqual([]);
+      if (fs.existsSync(join(place, 'killed/examples.jsonl')))
+        snapshots.push({ metrics: rows(join(place, 'killed')), examples: examples('killed') });
+    }
+    next.kill();
+    const lastStep = 2 + Math.max(...snapshots.map(({ metrics }) => metrics.length));
+    for (const name of ['killed', 'never-killed']) {
+      const child = loadChild(name, lastStep);
+      child.start();
+      expect(await child.exit, child.errors()).toEqual([0, null]);
+    }
+    const whole = rows(join(place, 'never-killed'));
+    expect(whole).toHaveLength(lastStep);
+    expect(lastStep).toBeGreaterThan(KILLS * 0.74 * 2); // steps behind a checkpoint were never lost
+    expect(rows(join(place, 'killed'))).toEqual(whole);
+    expect(examples('killed')).toBe(examples('never-killed'));
+    for (const { metrics, examples: written } of snapshots) {
+      expect(metrics).toEqual(whole.slice(0, metrics.length));
+      expect(examples('never-killed').startsWith(written)).toBe(true);
+    }
+    const [killed, never] = ['killed', 'never-killed'].map((name) => latestCheckpoint(join(place, name, 'checkpoints')).state);
+    expect(killed?.trees).toEqual(never?.trees);
+    expect(fs.readdirSync(join(place, 'killed/checkpoints'))).toEqual(fs.readdirSync(join(place, 'never-killed/checkpoints')));
+  },
+);

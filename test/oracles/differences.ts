@@ -20,11 +20,17 @@ export function slopes(f: (h: number) => Values, h = 1e-5): Values {
 export const mixedSlope = (f: (g: number, h: number) => number, step = 2e-4): number =>
   slope((g) => slope((h) => f(g, h), step), step);
 
-/** Gradient of a scalar function of several arrays, coordinate by coordinate. */
-export function numericalGradient(f: (x: Values[]) => number, x: readonly Values[], step = 1e-5): Values[] {
+/** Gradient of a scalar function of several arrays, coordinate by coordinate; NaN where coordinates are chosen and this is none. */
+export function numericalGradient(
+  f: (x: Values[]) => number,
+  x: readonly Values[],
+  step = 1e-5,
+  chosen?: readonly (readonly number[])[],
+): Values[] {
   const point = x.map((values) => values.slice());
-  return point.map((values) =>
+  return point.map((values, i) =>
     values.map((value, j) => {
+      if (chosen && !chosen[i].includes(j)) return NaN;
       const result = slope((h) => {
         values[j] = value + h;
         return f(point);

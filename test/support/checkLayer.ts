@@ -52,6 +52,12 @@ export const normal = (count: number, scale = 1): Values =>
   Float64Array.from({ length: count }, () => Math.fround(scale * random.normal()));
 const dot = (a: Values, b: Values): number => a.reduce((sum, x, i) => sum + x * b[i], 0);
 
+/** At most 64 different indices: each costs four values of the whole layer at the second derivative. */
+function sample(length: number): number[] {
+  const order = Array.from({ length }, (_, i) => ({ i, key: random.uniform() }));
+  return order.sort((a, b) => a.key - b.key).slice(0, 64).map(({ i }) => i); // prettier-ignore
+}
+
 export function checkLayer(memory: KernelMemory, layer: Layer): void {
   const { inputs, outputs, reference } = layer;
   const inputsDot = inputs.map((x) => normal(x.length));
@@ -79,8 +85,10 @@ export function checkLayer(memory: KernelMemory, layer: Layer): void {
   const dxDot = zeros();
   layer.tangentBackward(x, xDot, memory.put(dy), memory.put(dyDot), dxDot);
   const directional = (at: Values[]) => slope((h) => dot(moved([dy], [dyDot], h)[0], reference(moved(at, inputsDot, h))), 2e-4);
-  const expected = numericalGradient(directional, inputs, 2e-4);
-  read(dxDot).forEach((values, i) => expect(values).toBeAllClose(expected[i], { rtol: 1e-5 }));
+  const chosen = inputs.map(({ length }) => sample(length));
+  const expected = numericalGradient(directional, inputs, 2e-4, chosen);
+  const entries = (values: Values, i: number): Values => Float64Array.from(chosen[i], (j) => values[j]);
+  read(dxDot).forEach((values, i) => expect(entries(values, i)).toBeAllClose(entries(expected[i], i), { rtol: 1e-5 }));
 }
 
 /** 15 rows: no multiple of the kernels' blocks. */
