@@ -87,7 +87,7 @@ export function checkLayer(memory: KernelMemory, layer: Layer): void {
   const directional = (at: Values[]) => slope((h) => dot(moved([dy], [dyDot], h)[0], reference(moved(at, inputsDot, h))), 2e-4);
   const chosen = inputs.map(({ length }) => sample(length));
   const expected = numericalGradient(directional, inputs, 2e-4, chosen);
-  const entries = (values: Values, i: number): Values => Float64Array.from(chosen[i], (j) => values[j]);
+  const entries = (values: ArrayLike<number>, i: number): Values => Float64Array.from(chosen[i], (j) => values[j]);
   read(dxDot).forEach((values, i) => expect(entries(values, i)).toBeAllClose(entries(expected[i], i), { rtol: 1e-5 }));
 }
 
