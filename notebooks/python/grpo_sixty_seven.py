@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback, set_seed
+from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from trl import GRPOConfig, GRPOTrainer
 
 from dpg_client import Rewards, trl_reward
@@ -55,6 +55,7 @@ def config(args):
         num_generations=GROUP,
         max_completion_length=LENGTH,
         temperature=1.0,
+        disable_dropout=True,  # the generator was made without
         learning_rate=args.learning_rate,
         lr_scheduler_type="linear",
         adam_beta2=0.95,
@@ -97,6 +98,7 @@ def main():
         args=config(args),
         callbacks=[Show()],
     )
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     trainer.save_model(args.out)
     last = rewards.shard(args.steps - 1, ids=write(trainer.model, tokenizer, held_out))

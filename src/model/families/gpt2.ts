@@ -46,6 +46,7 @@ const toJson = (config: Gpt2Config): object => ({
   ...config,
   model_type: 'gpt2',
   activation_function: 'gelu_new',
+  ...{ attn_pdrop: 0, embd_pdrop: 0, resid_pdrop: 0 }, // transformers would train with a dropout of 0.1
 });
 
 /** Names and shapes of all parameters, in the order of the network. */

@@ -155,6 +155,7 @@ describe('saving', () => {
     expect(fs.readFileSync(join(folder, 'tokenizer.json'), 'utf8')).toBe('{"version":"1.0"}');
     const config = JSON.parse(fs.readFileSync(join(folder, 'config.json'), 'utf8')) as object;
     expect(config).toMatchObject({ model_type: 'gpt2', tie_word_embeddings: false, n_head: 3, eos_token_id: 3 });
+    expect(config).toMatchObject({ attn_pdrop: 0, embd_pdrop: 0, resid_pdrop: 0 }); // transformers' own default is 0.1
     const file = openSafetensors(join(folder, 'model.safetensors'));
     expect(file.metadata).toEqual({ format: 'pt' });
     file.close();
