@@ -22,8 +22,8 @@ the schedule is for, --max-new-tokens the length of a response.
       --token-file FILE  holds the token that requests must bear, at least 16 characters
       --timeout SECONDS  how long a data set may take to arrive; default 600
 
-POST /v1/datasets/{step}/examples takes { "rank": 0, "count": 4, "texts": ["…", …] }, or "ids": [[token, …], …] of the target: shard 0 of 4
-of the examples of that step (from 0). Put together in the order of their ranks, the shards of a data set are one training step; its
+POST /v1/datasets/{step}/examples takes { "rank": 0, "count": 4, "texts": ["…", …] }, or "ids": [[token, …], …] of the target: shard 0
+of 4 of the examples of that step (from 0). Put together in the order of their ranks, the shards of a data set are one training step; its
 rewards are the same however it was cut. The answer comes when all have come: { "step", "tau": [x, …], "tau_std", "phi", "metrics" }.
 What does not fit is refused (4xx) with a sentence, and nothing is lost: the right request may follow. Rewards that cannot be computed
 are a 500 with the cause. GET /health, /metrics (Prometheus) and /openapi.json say the rest; notebooks/python/dpg_client.py is a client.
@@ -77,7 +77,8 @@ export async function run(argv: string[]): Promise<number> {
   await startBackend();
   const stop = stopRequest();
   try {
-    const server = await listen(rewardApp(experiment, { token, seconds, say: (text) => console.error(`dpg: ${text}`) }), { host, port }); // prettier-ignore
+    const app = rewardApp(experiment, { token, seconds, say: (text) => console.error(`dpg: ${text}`) });
+    const server = await listen(app, { host, port });
     const { prompts, groupSize, steps } = experiment.config;
     console.log(`${experiment.name}: ${steps} steps of ${prompts * groupSize} examples, at ${server.url}`);
     if (!stop.signal.aborted) await once(stop.signal, 'abort');

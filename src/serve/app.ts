@@ -90,7 +90,7 @@ function reader(experiment: Experiment, schema: ReturnType<typeof shardSchema>) 
 /** The step of a path. @throws HTTPException for what is no step of the experiment */
 function stepOf(text: string, { steps }: Experiment['config']): number {
   const step = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
-  if (!(step < steps)) throw refuse(400, `steps go from 0 to ${steps - 1} (got ${brief(text)}); the server's --steps says how many there are`); // prettier-ignore
+  if (!(step < steps)) throw refuse(400, `steps go from 0 to ${steps - 1}, as the server's --steps says (got ${brief(text)})`);
   return step;
 }
 
@@ -137,8 +137,11 @@ function requireJson(c: Context, next: Next): Promise<void> {
 
 /** Every error as JSON of one sentence. */
 function answerErrors(app: Hono, say: (text: string) => void): void {
-  app.notFound((c) => c.json({ error: `there is no ${c.req.method} ${brief(c.req.path)}; GET /openapi.json says what there is` }, 404)); // prettier-ignore
+  app.notFound((c) => {
+    throw refuse(404, `there is no ${c.req.method} ${brief(c.req.path)}; GET /openapi.json says what there is`);
+  });
   app.onError((error, c) => {
+    if (c.req.raw.signal.aborted) return c.json({ error: 'the caller has left' }, 408); // perhaps in the middle of the body
     if (!(error instanceof HTTPException)) {
       say(error.message);
       return c.json({ error: error.message }, 500);

@@ -68,10 +68,12 @@ for thread in threads: thread.join()
 assert sum(parts, []) == whole
 class State: global_step = 7
 logged = {}
-scaled = trl_reward(rewards, updates_per_data_set=2)(completion_ids=[[1, 2, 3]] * 4 + [[4, 5]] * 4, trainer_state=State, log_metric=logged.__setitem__, prompts=[])
+ids = [[1, 2, 3]] * 4 + [[4, 5]] * 4
+scaled = trl_reward(rewards, updates_per_data_set=2)(completion_ids=ids, trainer_state=State, log_metric=logged.__setitem__, prompts=[])
 assert abs(sum(x * x for x in scaled) / 8 - (sum(scaled) / 8) ** 2 - 1) < 1e-5, scaled
 assert set(logged) == {"phi", "pixel_accuracy"}, logged
-for client, status, word in [(Rewards(url), 401, "Authorization"), (Rewards(url, token + "x"), 401, "bearer token"), (rewards, 400, "texts.0")]:
+stranger, liar = Rewards(url), Rewards(url, token + "x")
+for client, status, word in [(stranger, 401, "Authorization"), (liar, 401, "bearer token"), (rewards, 400, "texts.0")]:
     try:
         client.shard(0, texts=["\\u4e2d"] * 8)
         raise SystemExit("it was taken")
