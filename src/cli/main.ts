@@ -7,6 +7,7 @@ import * as exporting from './export';
 import * as figures from './figures';
 import * as kernel from './kernel';
 import * as metagradient from './metagradient';
+import * as making from './new';
 import * as notebook from './notebook/command';
 import * as notebooks from './notebooks';
 import * as pretrain from './pretrain';
@@ -19,6 +20,7 @@ import * as train from './train';
 
 const commands: readonly Command[] = [
   start,
+  making,
   train,
   sweep,
   serve,

@@ -4,12 +4,9 @@ import { sharedKeys } from '../dpg/config';
 import { EXPERIMENTS } from '../experiments/experiments';
 import { describeMemory, estimateMemory, isLarge } from '../dpg/memory';
 import { newRun, record, resumedRun, type Run } from '../runs/record';
-import { writeSummary } from '../runs/summary';
 import type { Experiment } from '../dpg/experiment';
-import { validate } from '../dpg/validate';
-import { saveRunFigures } from '../notebook/runFigures';
+import { endRun } from '../notebook/rerun';
 import { describeBackend, startBackend, type BackendChoice } from '../tensor/backend';
-import { disposeParams } from '../tensor/params';
 import { keyHelp } from './keyHelp';
 import { stepLine } from './stepLine';
 import { stopRequest } from './stopRequest';
@@ -65,17 +62,14 @@ async function runSteps(experiment: Experiment, run: Run, { json, checkpoints }:
 
 /** Validates on held-out prompts and writes the summary. */
 async function finish(experiment: Experiment, run: Run, json: boolean): Promise<void> {
-  const after = await validate(experiment, run.state);
-  disposeParams(after.tuned);
-  const read = after.image && (await experiment.decode?.(after.image));
-  const { examples: _, ...result } = writeSummary(experiment, run, { after, read });
+  const { after, summary } = await endRun(experiment, run);
+  const { examples: _, ...result } = summary;
   const { path: folder } = run.folder;
-  saveRunFigures(folder, after.image);
   const { phi, metrics } = after;
   console.log(
     json
       ? JSON.stringify(result)
-      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}${read ? `; read: ${JSON.stringify(read)}` : ''}; run folder ${path.relative('.', folder)}`,
+      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}${result.read ? `; read: ${JSON.stringify(result.read)}` : ''}; run folder ${path.relative('.', folder)}`,
   );
 }
 

@@ -210,12 +210,15 @@ async function trainStep({ experiment, read, isFirst }: Stepping, state: Trainer
 export async function* train(
   experiment: Experiment & { state: TrainerState; signal?: AbortSignal },
 ): AsyncGenerator<TrainStep, void, undefined> {
-  const { config, state, signal } = experiment;
+  const { state, signal } = experiment;
   const read = reading(experiment);
-  const isDone = (): boolean => state.step >= config.steps || (config.stopAfterDone > 0 && state.done >= config.stopAfterDone);
   const { step: first } = state;
-  while (!isDone() && !signal?.aborted) yield await trainStep({ experiment, read, isFirst: state.step === first }, state);
+  while (!isDone(experiment, state) && !signal?.aborted) yield await trainStep({ experiment, read, isFirst: state.step === first }, state);
 }
+
+/** Whether training has come to its end: all steps, or `config.stopAfterDone` steps in a row that were done. */
+export const isDone = ({ config }: Pick<Experiment, 'config'>, { step, done }: TrainerState): boolean =>
+  step >= config.steps || (config.stopAfterDone > 0 && done >= config.stopAfterDone);
 
 /** Frees what a run holds beside its experiment. */
 export const disposeTrainer = (state: TrainerState): void => disposeState(state.training);

@@ -13,6 +13,7 @@ import { toStored, toTensors } from '../dpg/actor';
 import { divergenceWatch } from '../dpg/divergence';
 import { shown } from '../files/printable';
 import { tokenizerFiles } from '../text/tokenizer';
+import { exportRun } from './export';
 import { describeEnvironment } from './environment';
 import { createRun, readRun, resumeRun, type RunFolder } from './runFolder';
 import { newRunFolder, runPath, type RunOrName } from './runName';
@@ -39,7 +40,15 @@ export interface RecordOptions {
 export interface Run {
   readonly folder: RunFolder;
   readonly state: TrainerState;
+  /** Writes the trained generator as a Hugging Face folder into this one, see {@link exportRun}; returns the folders written. */
+  readonly export: (folder: string, options?: Parameters<typeof exportRun>[2]) => Promise<string[]>;
 }
+
+const asRun = (folder: RunFolder, state: TrainerState): Run => ({
+  folder,
+  state,
+  export: (place, options) => exportRun(folder.path, place, options),
+});
 
 /** The state of a run as it is saved. */
 function toSaved({ done, training, streams }: TrainerState): Omit<SavedState, 'step'> {
@@ -109,7 +118,7 @@ export function newRun(experiment: Experiment, folder?: string, models: ModelFol
   const environment = describeEnvironment({ backend: tf.getBackend(), engine: generator.model.engine, seed: config.seed });
   const record = { config: { experiment: name, ...config }, purpose, module, environment, models: modelsOf(experiment, models) };
   const place = folder ?? newRunFolder(name, config.seed);
-  return { folder: createRun(path.resolve(place), record), state: startTraining(experiment) };
+  return asRun(createRun(path.resolve(place), record), startTraining(experiment));
 }
 
 /** Keys in which an experiment differs from a run, with the experiment's values. */
@@ -159,7 +168,7 @@ export function resumedRun(experiment: Experiment, run: RunOrName, change: reado
   const folder = path.resolve(runPath(run));
   requireSame(experiment, folder, change);
   const { run: opened, state } = resumeRun(folder, differences(experiment, readRun(folder)));
-  return { folder: opened, state: state?.step ? fromSaved(state) : startTraining(experiment) };
+  return asRun(opened, state?.step ? fromSaved(state) : startTraining(experiment));
 }
 
 const EXAMPLES_PER_SAMPLE = 4;

@@ -104,11 +104,12 @@ test('refuses to go on with another experiment, configuration or model; rows sta
 test('a checkpoint is due after so many steps or seconds, and at the start', async () => {
   const experiment = await tiny();
   const saved = async (name: string, options: RecordOptions): Promise<number[]> => {
-    const { folder, state } = newRun(experiment, join(place, name), folders);
+    const run = newRun(experiment, join(place, name), folders);
+    const { folder, state } = run;
     const steps: number[] = [];
     const saveCheckpoint: RunFolder['saveCheckpoint'] = (step, rest) => (steps.push(step), folder.saveCheckpoint(step, rest));
     const spied: RunFolder = { ...folder, record: folder.record, saveCheckpoint };
-    for await (const _ of record(experiment, { folder: spied, state }, options));
+    for await (const _ of record(experiment, { ...run, folder: spied }, options));
     folder.close();
     disposeTrainer(state);
     return steps;
