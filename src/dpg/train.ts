@@ -213,7 +213,8 @@ export async function* train(
   const { state, signal } = experiment;
   const read = reading(experiment);
   const { step: first } = state;
-  while (!isDone(experiment, state) && !signal?.aborted) yield await trainStep({ experiment, read, isFirst: state.step === first }, state);
+  while (!isDone(experiment, state) && !signal?.aborted)
+    yield await trainStep({ experiment, read, isFirst: state.step === first }, state);
 }
 
 /** Whether training has come to its end: all steps, or `config.stopAfterDone` steps in a row that were done. */
