@@ -75,6 +75,8 @@ export interface TrainStep {
   readonly tokenRewards?: Float32Array;
   readonly advantages: Float32Array;
   readonly image?: number[][];
+  /** Of a last step before the last that was planned: why it is. */
+  readonly ended?: string;
   /** What people should know of this step, in a sentence. */
   readonly warning?: string;
 }
@@ -213,8 +215,11 @@ export async function* train(
   const { state, signal } = experiment;
   const read = reading(experiment);
   const { step: first } = state;
-  while (!isDone(experiment, state) && !signal?.aborted)
-    yield await trainStep({ experiment, read, isFirst: state.step === first }, state);
+  while (!isDone(experiment, state) && !signal?.aborted) {
+    const step = await trainStep({ experiment, read, isFirst: state.step === first }, state);
+    const ended = `ended: all that is wanted is there (stopAfterDone ${state.done})`;
+    yield isDone(experiment, state) && state.step < experiment.config.steps ? { ...step, ended } : step;
+  }
 }
 
 /** Whether training has come to its end: all steps, or `config.stopAfterDone` steps in a row that were done. */

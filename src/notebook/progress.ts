@@ -17,8 +17,16 @@ export interface Progress {
 /** Milliseconds between two drawings: front ends and tslab's channel cope with ten a second. */
 export const REFRESH = 100;
 
-/** A new progress line of `total` steps, `start` of which were done before. */
-export function progress({ total, start = 0, label = 'step' }: { total: number; start?: number; label?: string }): Progress {
+interface ProgressOptions {
+  readonly total: number;
+  /** Steps that were done before, and what they took. */
+  readonly start?: number;
+  readonly seconds?: number;
+  readonly label?: string;
+}
+
+/** A new progress line of `total` steps. */
+export function progress({ total, start = 0, seconds = 0, label = 'step' }: ProgressOptions): Progress {
   const { show } = output();
   const began = performance.now();
   let drawn = -Infinity;
@@ -27,7 +35,16 @@ export function progress({ total, start = 0, label = 'step' }: { total: number; 
   const draw = (remark = '') => {
     drawn = performance.now();
     const { done, metrics } = state;
-    const text = describe({ done, total, label, seconds: (drawn - began) / 1000, fresh: done - start, metrics, remark });
+    const text = describe({
+      done,
+      total,
+      label,
+      seconds: (drawn - began) / 1000,
+      before: seconds,
+      fresh: done - start,
+      metrics,
+      remark,
+    });
     const bar = `<progress value="${done}" max="${total}" style="width:16em;vertical-align:middle"></progress>`;
     show({ 'text/html': `<div class="${NO_TEX}">${bar} <code>${escapeHtml(text)}</code></div>`, 'text/plain': text });
   };
@@ -46,20 +63,22 @@ interface Description {
   readonly total: number;
   readonly label: string;
   readonly seconds: number;
+  /** Seconds of earlier parts of the loop. */
+  readonly before: number;
   /** Steps that took these seconds. */
   readonly fresh: number;
   readonly metrics: Metrics;
   readonly remark: string;
 }
 
-function describe({ done, total, label, seconds, fresh, metrics, remark }: Description): string {
+function describe({ done, total, label, seconds, before, fresh, metrics, remark }: Description): string {
   const speed = fresh / seconds;
   const left = (total - done) / speed;
   const parts = [`${label} ${done}/${total}`, `${Math.floor((100 * done) / total)} %`];
   if (fresh > 0) parts.push(speed >= 1 ? `${short(speed)}/s` : `${short(1 / speed)} s each`);
   if (remark) parts.push(remark);
   else if (fresh > 0 && done < total) parts.push(`${duration(left)} left`);
-  else if (done >= total) parts.push(`took ${duration(seconds)}`);
+  else if (done >= total) parts.push(`took ${duration(before + seconds)}`);
   for (const [name, value] of Object.entries(metrics)) parts.push(`${printable(name)} ${Number(value.toPrecision(4))}`);
   return parts.join('  ');
 }

@@ -16,6 +16,9 @@ export interface WatchOptions<Step> {
   readonly figure?: (history: readonly Step[]) => Figure;
 }
 
+/** Seconds that each history took so far: a loop that was stopped has several parts. */
+const spent = new WeakMap<object, number>();
+
 /**
  * Passes the steps of a loop through and shows how it goes.
  *
@@ -29,7 +32,8 @@ export async function* watch<Step>(
   await stoppedLoops();
   const signal = stopSignal();
   const end = registerLoop();
-  const line = progress({ total, start: history.length });
+  const line = progress({ total, start: history.length, seconds: spent.get(history) });
+  const began = performance.now();
   const picture = figure && liveFigure();
   let drawn = -Infinity;
   try {
@@ -46,7 +50,9 @@ export async function* watch<Step>(
   } catch (error) {
     if (!signal.aborted) throw error;
   } finally {
-    line.finish(signal.aborted ? 'stopped; run the cell again' : history.length < total ? 'ended early' : undefined);
+    spent.set(history, (spent.get(history) ?? 0) + (performance.now() - began) / 1000);
+    const { ended = 'ended early' } = (history.at(-1) ?? {}) as { ended?: string };
+    line.finish(signal.aborted ? 'stopped; run the cell again' : history.length < total ? ended : undefined);
     if (picture && history.length) picture.finish(figure(history));
     end();
   }

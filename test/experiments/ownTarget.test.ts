@@ -60,7 +60,10 @@ describe('in a notebook', () => {
       config,
     });
     const rows = [];
-    for await (const { row } of steps({ ...experiment, state: startTraining(experiment) })) rows.push(row);
+    for await (const { row, ended } of steps({ ...experiment, state: startTraining(experiment) })) {
+      expect(ended).toBe('ended: all that is wanted is there (stopAfterDone 1)');
+      rows.push(row);
+    }
     expect(rows).toHaveLength(1); // done at once
     expect(rows[0].weight).toBeCloseTo(3, 4);
     expect(rows[0].change).not.toBe(0);

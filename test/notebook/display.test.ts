@@ -270,6 +270,24 @@ describe('watch', () => {
     expect(sent.at(-1)?.data['text/plain']).toContain('step 5/5  100 %');
   });
 
+  test('counts the time of all parts, and says why a loop ended before its last step', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    const history: { ended?: string }[] = [];
+    async function* slow(...steps: { ended?: string }[]) {
+      for (const step of steps) {
+        vi.advanceTimersByTime(2000);
+        yield await Promise.resolve(step);
+      }
+    }
+    await follow(slow({}, {}), { total: 4, history });
+    expect(sent.at(-1)?.data['text/plain']).toContain('ended early');
+    await follow(slow({}, { ended: 'it was done' }), { total: 5, history });
+    expect(sent.at(-1)?.data['text/plain']).toBe('step 4/5  80 %  2.00 s each  it was done');
+    await follow(slow({}), { total: 5, history });
+    expect(sent.at(-1)?.data['text/plain']).toContain('took 10 s');
+    vi.useRealTimers();
+  });
+
   test('draws the figure of the history, whole at the end', async () => {
     const lengths: number[] = [];
     const picture = (history: readonly number[]) => {
