@@ -42,6 +42,8 @@ export { EXPERIMENTS } from './experiments/experiments';
 export { l2Norm } from './experiments/l2Norm';
 export { qrCode } from './experiments/qrCode';
 export { sixtySeven, type PatternExperiment } from './experiments/sixtySeven';
+export { adviseInner, type InnerAdvice } from './dpg/adviseInner';
+export { estimatorQuality, type EnumerablePolicy, type EstimatorQuality } from './dpg/theorem';
 export { compareInnerSettings, oracleCheck, type PlantedTexts } from './dpg/oracle';
 export { exportRun } from './runs/export';
 export { openRun, type PastRun } from './runs/pastRun';

@@ -4,10 +4,7 @@
  */
 import type { Config } from '../dpg/config';
 import type { Experiment } from '../dpg/experiment';
-import { reading } from '../dpg/reading';
-import { supportRule } from '../dpg/supportRule';
-import { responsesOf, rollout } from '../policy/rollouts';
-import { randomStream } from '../tensor/random';
+import { untrainedResponses } from '../dpg/untrained';
 import type { Tokenizer } from '../text/tokenizer';
 
 /** An experiment before its Φ is known. */
@@ -20,20 +17,9 @@ const RESPONSES = 64;
 
 /** How often the target reads each of its tokens in what the untrained generator writes, [vocab]. */
 async function tokenCounts(setting: Setting): Promise<Int32Array> {
-  const { config, generator, target, prompts } = setting;
-  const rollouts = await rollout({
-    model: generator.model,
-    params: generator.params,
-    prompts: prompts('train', RESPONSES, randomStream(SEED, 'prompts of the patch')),
-    group: 1,
-    maxNewTokens: config.maxNewTokens,
-    temperature: config.temperature,
-    endTokens: generator.tokenizer.eosIds,
-    rule: supportRule(setting),
-    random: randomStream(SEED, 'tokens of the patch'),
-  });
-  const counts = new Int32Array(target.model.config.vocab_size);
-  for (const id of reading(setting)(responsesOf(rollouts)).responses.flat()) counts[id]++;
+  const streams = { seed: SEED, prompts: 'prompts of the patch', tokens: 'tokens of the patch' };
+  const counts = new Int32Array(setting.target.model.config.vocab_size);
+  for (const id of (await untrainedResponses(setting, RESPONSES, streams)).flat()) counts[id]++;
   return counts;
 }
 

@@ -3,6 +3,7 @@
  * N: the policy gradient with metagradients as rewards points along ∇_θ E[Φ(A(D))], and varies much less than the naive estimator.
  */
 import { beforeAll, expect, it } from 'vitest';
+import { estimatorQuality } from '../../src/dpg/theorem';
 import { adamw } from '../../src/learn/optimizer';
 import { padExamples } from '../../src/model/batch';
 import { fusedModel } from '../../src/model/fused';
@@ -73,4 +74,13 @@ it('metagradient rewards give the true policy gradient at a fraction of the naiv
   // each scaled to its own signal: the estimators differ by a factor, which a learning rate would take up
   const noise = ({ mean, variance }: typeof exact) => variance / dot(mean, mean);
   expect(noise(exact)).toBeGreaterThan(3 * noise(byTau));
+
+  const inner = { model, params: tinyParams(2), optimizer, objective, innerSteps: 1, sequenceLength: 2 };
+  const quality = await estimatorQuality(inner, { responses: RESPONSES, probabilities: POLICY }, N);
+  expect(quality.cosine).toBeCloseTo(cosine, 6);
+  expect(quality.noise / noise(byTau)).toBeCloseTo(1, 6);
+  expect(quality.naiveNoise / noise(exact)).toBeCloseTo(1, 6);
+  await expect(estimatorQuality(inner, { responses: RESPONSES, probabilities: [0.5, 0.5, 0.5, 0] }, N)).rejects.toThrow(
+    'probabilities must be one for each of 4 responses and sum to 1 (they sum to 1.5)',
+  );
 });
