@@ -40,9 +40,9 @@ export const sharedKeys = {
     paper: '0',
   }),
 
-  innerOptimizer: oneOf(['adamw', 'sgd'], {
+  innerOptimizer: oneOf(['adamw', 'sgd', 'lion'], {
     default: 'adamw',
-    description: 'Optimizer of the fine-tuning that is differentiated',
+    description: 'Optimizer of the fine-tuning that is differentiated; lion with its sign rounded off',
     paper: 'adamw; sgd as ablation',
   }),
   innerLearningRate: number({
@@ -60,8 +60,21 @@ export const sharedKeys = {
     paper: '5e-6',
   }),
   innerSteps: whole({ min: 1, max: 100_000, default: 1, description: 'T: its steps per data set', paper: '1 / 8 / 96' }),
-  innerB1: number({ min: 0, below: 1, default: 0.9, description: 'adamw: decay of the first moment', paper: '0.9' }),
-  innerB2: number({ min: 0, below: 1, default: 0.95, description: 'adamw: decay of the second moment', paper: '0.95' }),
+  innerMomentum: number({ min: 0, below: 1, default: 0, description: 'sgd: decay of the momentum; 0 has none', paper: '0' }),
+  innerB1: number({
+    min: 0,
+    below: 1,
+    default: 0.9,
+    description: 'adamw: decay of the first moment; lion: share of the momentum in a step',
+    paper: '0.9',
+  }),
+  innerB2: number({
+    min: 0,
+    below: 1,
+    default: 0.95,
+    description: 'adamw: decay of the second moment; lion: decay of the momentum',
+    paper: '0.95',
+  }),
   innerEps: number({
     min: 0,
     max: 1,
@@ -76,10 +89,16 @@ export const sharedKeys = {
     default: 1e-4,
     unit: 'of a gradient, squared',
     description:
-      'adamw: added inside the root, so that the update can be differentiated at v = 0; near the square of a typical gradient',
+      'adamw and lion: added inside the root, so that the update can be differentiated at v = 0; near the square of a typical gradient',
     paper: '1e-9 (of a summed gradient)',
   }),
-  innerWeightDecay: number({ min: 0, max: 1, default: 1e-4, description: 'adamw: decoupled weight decay', paper: '1e-4' }),
+  innerWeightDecay: number({
+    min: 0,
+    max: 1,
+    default: 1e-4,
+    description: 'adamw and lion: decoupled weight decay',
+    paper: '1e-4',
+  }),
 
   reward: oneOf<string>(['metagradient', 'naive'], {
     default: 'metagradient',

@@ -1,7 +1,7 @@
 /**
  * The fine-tuning of the target as a step of an experiment has it, and what it pays.
  */
-import { adamw, sgd, type Optimizer } from '../learn/optimizer';
+import { adamw, lion, sgd, type Optimizer } from '../learn/optimizer';
 import { metagradientReward, type InnerTraining } from '../reward/metagradient';
 import { naiveReward } from '../reward/naive';
 import type { Reward, Rewards } from '../reward/reward';
@@ -17,11 +17,15 @@ export type InnerSetting = Pick<Experiment, 'config' | 'target' | 'objective' | 
 /** The optimizer that a configuration names, its learning rate rising or falling along the run. */
 export function innerOptimizer({ innerOptimizer, ...config }: Config): Scheduled<Optimizer> {
   const { innerLearningRate: start, innerLearningRateEnd: end, innerWeightDecay: weightDecay } = config;
-  const { innerB1: b1, innerB2: b2, innerEps: eps, innerEpsRoot: epsRoot } = config;
+  const { innerB1: b1, innerB2: b2, innerEps: eps, innerEpsRoot: epsRoot, innerMomentum: momentum } = config;
   return {
     at(step, steps) {
       const learningRate = linear(start, end, step, steps);
-      return innerOptimizer === 'sgd' ? sgd({ learningRate }) : adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay });
+      return {
+        adamw: () => adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay }),
+        sgd: () => sgd({ learningRate, momentum }),
+        lion: () => lion({ learningRate, b1, b2, epsRoot, weightDecay }),
+      }[innerOptimizer]();
     },
   };
 }

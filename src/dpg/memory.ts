@@ -41,15 +41,16 @@ const HEAP_LIMIT = 2 ** 32;
 /** Largest number of target-sized trees during one metagradient, beside φ_0; see learn/metagradient.ts. */
 export function metagradientTrees({
   innerOptimizer,
+  innerMomentum,
   innerSteps,
   reward,
-}: Pick<Config, 'innerOptimizer' | 'innerSteps' | 'reward'>) {
-  const state = innerOptimizer === 'adamw' ? 3 : 1; // parameters and moments
+}: Pick<Config, 'innerOptimizer' | 'innerMomentum' | 'innerSteps' | 'reward'>) {
+  const state = { adamw: 3, lion: 2, sgd: innerMomentum > 0 ? 2 : 1 }[innerOptimizer]; // parameters and moments
   const segment = Math.ceil(Math.sqrt(innerSteps));
   if (reward !== 'metagradient') return 2 * state + 1; // before, gradient, after
   const snapshots = (Math.ceil(innerSteps / segment) - 1) * state;
   const lastSegment = (segment + 1) * state + segment; // states and gradients
-  const adjoint = state + (innerOptimizer === 'adamw' ? 14 : 5); // adjoints before the pull-back, and all that it makes on the way
+  const adjoint = state + { adamw: 14, lion: 8, sgd: innerMomentum > 0 ? 6 : 5 }[innerOptimizer]; // adjoints before the pull-back, and all that it makes on the way
   const check = 2 * state + 2; // of rounding, at the first step: a step from other weights, and back
   return snapshots + lastSegment + adjoint + check - 1; // φ_0 itself is shared, not copied
 }

@@ -11,7 +11,9 @@ import {
   type ModelPair,
 } from '../../src/dpg/memory';
 import { metagradient } from '../../src/learn/metagradient';
-import { adamw, sgd } from '../../src/learn/optimizer';
+import { innerOptimizer as innerOptimizerOf } from '../../src/dpg/inner';
+import { atStep } from '../../src/dpg/schedule';
+import type { Optimizer } from '../../src/learn/optimizer';
 import { familyOf, parameterCount } from '../../src/model/families';
 import { tapeGpt2, tapeModel } from '../../src/model/tape/tape';
 import { randomStream } from '../../src/tensor/random';
@@ -62,7 +64,7 @@ async function mostBytes(work: () => Promise<object>): Promise<number> {
 }
 
 /** Most trees of the target's size that lived at once beyond those before. */
-async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Promise<number> {
+async function measuredTrees(optimizer: Optimizer, innerSteps: number): Promise<number> {
   const params = tinyParams(1);
   const size = Object.values(params).reduce((sum, x) => sum + 4 * x.size, 0);
   const still = (): Record<string, tf.Tensor> =>
@@ -79,7 +81,7 @@ async function measuredTrees(optimizer: 'adamw' | 'sgd', innerSteps: number): Pr
       params,
       examples: Array.from({ length: innerSteps }, () => [1, 2, 3]),
       batchSize: 1,
-      optimizer: optimizer === 'sgd' ? sgd({ learningRate: 0.1 }) : adamw({ learningRate: 0.1, epsRoot: 1e-3 }),
+      optimizer,
       objective: (p) => tf.sum(p['lm_head.weight']),
       checkRounding: true,
     }),
@@ -92,14 +94,20 @@ describe('the count of trees in a metagradient', () => {
   beforeAll(() => useBackend('cpu'));
 
   it.each([
-    ['adamw', 1],
-    ['adamw', 9],
-    ['adamw', 16],
-    ['sgd', 1],
-    ['sgd', 16],
-  ] as const)('is what tfjs counts, %s, %i steps', async (innerOptimizer, innerSteps) => {
-    const estimated = metagradientTrees({ innerOptimizer, innerSteps, reward: 'metagradient' });
-    const measured = await measuredTrees(innerOptimizer, innerSteps);
+    ['adamw', 0, 1],
+    ['adamw', 0, 9],
+    ['adamw', 0, 16],
+    ['sgd', 0, 1],
+    ['sgd', 0, 16],
+    ['sgd', 0.9, 1],
+    ['sgd', 0.9, 16],
+    ['lion', 0, 1],
+    ['lion', 0, 16],
+  ] as const)('is what tfjs counts, %s, momentum %f, %i steps', async (innerOptimizer, innerMomentum, innerSteps) => {
+    const estimated = metagradientTrees({ innerOptimizer, innerMomentum, innerSteps, reward: 'metagradient' });
+    const optimizer = atStep(innerOptimizerOf(config({ innerOptimizer, innerMomentum, innerLearningRate: 0.1 })), 0, 1);
+    expect(optimizer.name).toBe(innerOptimizer);
+    const measured = await measuredTrees(optimizer, innerSteps);
     expect(measured).toBeLessThanOrEqual(estimated + 0.5);
     expect(measured).toBeGreaterThan(0.75 * estimated - 1);
   });
