@@ -71,7 +71,7 @@ function reportHtml(folder: string): string {
     section('Held-out prompts: what the untrained generator writes, and the trained one', heldOutTexts(folder)),
     section('What was written, and what each token was paid', texts(folder)),
     section('Configuration', configuration(run.config)),
-    section('Environment', rowsOf(Object.entries(run.environment).map(([key, value]) => [key, String(value)]))),
+    section('Environment', listOf(Object.entries(run.environment).map(([key, value]) => [key, String(value)]))),
     '</div>',
   ].join('');
 }
@@ -154,6 +154,13 @@ const rowsOf = (rows: readonly (readonly string[])[]): string => {
   return `<table><tbody>${rows.map((row) => `<tr>${row.map(cell).join('')}</tr>`).join('')}</tbody></table>`;
 };
 
+/** Names and values, one a line. */
+function listOf(rows: readonly (readonly string[])[]): string {
+  if (!rows.length) return '';
+  const width = Math.max(0, ...rows.map(([name]) => name.length));
+  return `<pre>${escapeHtml(rows.map(([name, ...rest]) => [name.padEnd(width), ...rest].join('  ')).join('\n'))}</pre>`;
+}
+
 /** Keys that differ from the experiment's defaults first, with these. */
 function configuration(config: Readonly<Record<string, unknown>>): string {
   const own = EXPERIMENTS[String(config.experiment)] ?? { keys: sharedKeys, defaults: {} };
@@ -162,7 +169,7 @@ function configuration(config: Readonly<Record<string, unknown>>): string {
   const defaults = new Map(Object.keys(config).map((key) => [key, values[key] ?? config[keys[key]?.sameAs ?? '']]));
   const rows = Object.entries(config).filter(([key]) => key !== 'experiment');
   const isChanged = ([key, value]: [string, unknown]): boolean => JSON.stringify(defaults.get(key)) !== JSON.stringify(value);
-  const changed = rows.filter(isChanged).map(([key, value]) => [key, String(value), `default ${String(defaults.get(key))}`]);
+  const changed = rows.filter(isChanged).map(([key, value]) => [key, String(value), `(default ${String(defaults.get(key))})`]);
   const same = rows.filter((row) => !isChanged(row)).map(([key, value]) => [key, String(value)]);
-  return `${rowsOf(changed)}<details><summary>${same.length} keys at their defaults</summary>${rowsOf(same)}</details>`;
+  return `${listOf(changed)}<details><summary>${same.length} keys at their defaults</summary>${listOf(same)}</details>`;
 }

@@ -56,8 +56,9 @@ describe('a report', () => {
     expect(sections).toEqual(['Curves', 'What was written, and what each token was paid', 'Configuration', 'Environment']);
     expect(html.match(/<img [^>]*alt="[^"]+" src="data:image\/svg\+xml;base64,[^"]+">/g)).toHaveLength(6);
     const [changed, same] = html.split('<details>');
-    expect(changed).toMatch(/strength<\/div><\/td><td[^>]*><div[^>]*>7<\/div>/);
-    expect(same).not.toContain('>strength<');
+    expect(changed).toMatch(/^strength +7 {2}\(default 6000\)/m);
+    expect(same).not.toMatch(/^strength /m);
+    expect(same).toMatch(/^strengthEnd +\d/m);
   });
 
   test('shows the held-out texts before and after training', () => {
