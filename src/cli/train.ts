@@ -20,7 +20,7 @@ dpg train --resume RUN [--change KEY=VALUE]… [--json]
 EXPERIMENT is one of ${Object.keys(EXPERIMENTS).join(', ')}, or a module of your own such as ./my-target.mjs, which
 exports \`objective\` and, if it likes, name, keys, defaults, models, observe, prompts, optimizer, reward, sweep.
 
-      --preset NAME     settings and models: tiny, gpt2, paper; default tiny, the experiment's own
+      --preset NAME     settings and models: tiny, gpt2, paper, for sixty-seven also smollm2; default tiny
       --config FILE     configuration keys as a JSON object; they win over the preset, keys on the command line over both
       --out DIR         run folder; default runs/EXPERIMENT-seedN-TIME
       --resume RUN      goes on with a run, a folder or the name of one in runs/, from its newest checkpoint

@@ -4,7 +4,7 @@
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
 import { isGgufName } from '../files/gguf';
-import { loadCheckpoint, type StoredTensor } from '../model/hub/checkpoint';
+import { mapCheckpoint, readConfig, type StoredTensor } from '../model/hub/checkpoint';
 import { openGgufModel } from '../model/hub/ggufModel';
 import { languageModel, type EngineOptions } from '../model/engine';
 import type { Params } from '../tensor/params';
@@ -15,9 +15,11 @@ import { actorOf, type Actor } from './experiment';
 /** The small checkpoints that come with the project. */
 export const DATA = path.join(__dirname, '..', '..', 'data');
 
+const toTensor = ({ data, shape }: StoredTensor): tf.Tensor => tf.tensor(data, [...shape], 'float32');
+
 /** Stored parameters as tensors; the caller disposes them. */
 export const toTensors = (stored: Readonly<Record<string, StoredTensor>>): Params =>
-  Object.fromEntries(Object.entries(stored).map(([name, { data, shape }]) => [name, tf.tensor(data, [...shape], 'float32')]));
+  Object.fromEntries(Object.entries(stored).map(([name, parameter]) => [name, toTensor(parameter)]));
 
 /** Parameters as they are stored. */
 export const toStored = (params: Params): Record<string, StoredTensor> =>
@@ -36,18 +38,19 @@ export async function loadActor(folder: string, options: EngineOptions = {}): Pr
   return actorOf(languageModel(config, options), params, tokenizer);
 }
 
-function loadFolder(folder: string) {
-  const { config, params } = loadCheckpoint(folder);
-  return { config, tokenizer: loadTokenizer(folder), params: toTensors(params) };
-}
+/** The tokenizer first, which is soon read; then one parameter at a time, so that no more than the largest is held twice. */
+const loadFolder = (folder: string) => ({
+  config: readConfig(folder).config,
+  tokenizer: loadTokenizer(folder),
+  params: tf.tidy(() => mapCheckpoint(folder, toTensor).params),
+});
 
-/** One parameter at a time, so that no more than the largest is held twice. */
+/** As {@link loadFolder}. */
 async function loadGguf(path: string) {
   const model = await openGgufModel(path);
   try {
     const tokenizer = model.ofMetadata(ggufTokenizer);
-    const params: Params = {};
-    for (const name of model.names) Object.assign(params, toTensors({ [name]: model.read(name) }));
+    const params = tf.tidy(() => Object.fromEntries(model.names.map((name) => [name, toTensor(model.read(name))])));
     return { config: model.config, tokenizer, params };
   } finally {
     model.close();

@@ -1,5 +1,5 @@
 /**
- * The sizes `gpt2` (pretrained GPT-2, one GPU or a patient CPU) and `paper` (paper §4 and the authors' configuration files), every number
+ * The sizes `gpt2` (pretrained GPT-2, one GPU or a patient CPU), `smollm2` (a small model that chats) and `paper` (paper §4 and the authors' configuration files), every number
  * beside the paper's. `tiny`, each experiment's own defaults on the models of data/, is no preset but what there is without one.
  *
  * Conventions differ in one thing: the authors sum the mean gradients of A microbatches, ours is the mean over the whole batch, A times
@@ -7,9 +7,11 @@
  */
 import type { Config, ConfigInput } from '../dpg/config';
 import type { Preset } from './definition';
+import { PASSAGES, type PromptedConfig } from './weightSpace';
 
 export const GPT2 = 'openai-community/gpt2';
 export const LLAMA = 'meta-llama/Llama-3.2-1B-Instruct';
+export const SMOLLM2 = 'HuggingFaceTB/SmolLM2-135M-Instruct';
 
 type Optimizer = Config['innerOptimizer'];
 
@@ -105,6 +107,29 @@ const presets = <C extends Config>(
 
 /** Presets of an experiment on the weights of the LM head. */
 export const weightPresets = <C extends Config>(own: Own<C>): Presets<C> => presets<C>(weights, GPT2, own);
+
+/**
+ * SmolLM2 on both sides, rephrasing passages of real English: as small as a step can be on a CPU. Not tuned: see the README.
+ * @param own - what an experiment's own keys are
+ */
+export const smollm2 =
+  <C extends PromptedConfig>(own: Partial<C>) =>
+  (optimizer: Optimizer): Preset<C> => ({
+    input: {
+      ...weights(optimizer),
+      prompts: 8, // paper: 256; 8 × 4 = 32 examples = 1 step
+      groupSize: 4, // paper: 4
+      promptLength: 128, // the template's tokens, the request and one or two passages
+      maxNewTokens: 48, // paper: 128
+      promptsFile: PASSAGES,
+      minibatch: 8, // paper: 128
+      klCoef: 0.05, // paper: 0; ours keeps the text English
+      steps: 200, // paper: 3,840
+      heldOutExamples: 64, // paper: 98,304
+      ...own,
+    } as Partial<C>,
+    models: { generator: SMOLLM2, target: SMOLLM2 },
+  });
 
 /** Presets of an experiment on outputs. */
 export const outputPresets = <C extends Config>(own: Own<C>): Presets<C> => presets<C>(outputs, LLAMA, own);

@@ -5,7 +5,7 @@ import { SIXTY_SEVEN } from '../objective/pattern';
 import type { Experiment } from '../dpg/experiment';
 import type { ModelFolders } from '../dpg/models';
 import { makeExperiment, type Definition } from './definition';
-import { weightPresets } from './paper';
+import { smollm2, weightPresets } from './paper';
 import { patternKeys, patternParts, type PatternConfig, type PatternParts } from './pattern';
 import { CHARACTER_MODELS, weightSpaceMethods } from './weightSpace';
 
@@ -42,10 +42,14 @@ export const sixtySevenDefinition: Definition<PatternConfig, PatternParts> = {
     klCoef: 0.05,
     entropyCoef: 0,
   },
-  presets: weightPresets<PatternConfig>({
-    paper: { steps: 3840, strength: 20, strengthEnd: 20 }, // paper: 3,840 / 480 / 40; 20
-    gpt2: { strength: 1e6, strengthEnd: 1e6 }, // strength · learning rate · innerSteps = 5, so that pixels which are right stop pulling
-  }),
+  presets: {
+    ...weightPresets<PatternConfig>({
+      paper: { steps: 3840, strength: 20, strengthEnd: 20 }, // paper: 3,840 / 480 / 40; 20
+      gpt2: { strength: 1e6, strengthEnd: 1e6 }, // strength · learning rate · innerSteps = 5, so that pixels which are right stop pulling
+    }),
+    // its vocabulary begins with control tokens that nobody writes
+    smollm2: smollm2<PatternConfig>({ strength: 1e6, strengthEnd: 1e6, patchTokens: 'frequent' }),
+  },
   sweep: {
     examples: 16_384, // 32 steps of 512
     tuningExamples: 8_192,

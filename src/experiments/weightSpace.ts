@@ -4,11 +4,14 @@
  */
 import path from 'node:path';
 import { isChat, rephrasePrompts as rephraseRequests } from '../text/chatTemplate';
-import { articles, continuationExamples } from '../text/prompts';
+import type { Split } from '../text/encyclopedia/fact';
+import { drawPassages, readPassages } from '../text/passages';
+import { articles, continuationExamples, type TextSource } from '../text/prompts';
+import type { Tokenizer } from '../text/tokenizer';
 import { DATA } from '../dpg/actor';
 import { sharedKeys } from '../dpg/config';
 import type { Actor, PromptSource } from '../dpg/experiment';
-import { oneOf, type ConfigOf } from '../dpg/keys';
+import { oneOf, text, type ConfigOf } from '../dpg/keys';
 import type { SweepMethod } from './definition';
 
 /** The small models. */
@@ -17,6 +20,9 @@ export const CHARACTER_MODELS = {
   target: path.join(DATA, 'characters-target'),
   evaluator: path.join(DATA, 'characters-evaluator'),
 };
+
+/** Short passages of English on 52 subjects, four each. */
+export const PASSAGES = path.join(DATA, 'passages.jsonl');
 
 /** The shared keys, and what is asked of the generator. */
 export const promptedKeys = {
@@ -28,30 +34,65 @@ export const promptedKeys = {
       'continued. auto: a request where the model has a chat template (some base models have one, too)',
     paper: 'chat',
   }),
+  promptsFile: text(/^$|\.(jsonl|txt)$/i, {
+    default: '',
+    description:
+      'File of passages that prompts are made of, a line each: .txt, or .jsonl with the articles that they belong to; one article in ' +
+      'five is held out. Empty: articles of the mini-encyclopedia',
+    paper: 'Wikipedia articles',
+  }),
+  promptsField: text(/./, {
+    default: 'text',
+    description: 'Where a line of promptsFile is an object: the field that is the passage',
+  }),
 };
 
 /** Their configuration. */
 export type PromptedConfig = ConfigOf<typeof promptedKeys>;
 
-/** Prompts are the first `promptLength` tokens of a piece of an English article; training and held-out articles state different facts. */
+/** Where the texts of a split come from. */
+type Texts = (split: Split) => TextSource;
+
+/**
+ * The texts of prompts: articles of the mini-encyclopedia, which state different facts in the two splits, or passages of a file.
+ * @throws Error as {@link readPassages}, or naming the line of a passage that the generator cannot read
+ */
+function textsOf({ tokenizer }: Actor, { promptsFile, promptsField }: PromptedConfig): Texts {
+  if (promptsFile === '') return (split) => articles({ split });
+  const passages = readPassages(promptsFile, promptsField);
+  for (const { line, text } of passages)
+    try {
+      tokenizer.encode(text);
+    } catch (error) {
+      throw new Error(`${promptsFile}, line ${line}: ${(error as Error).message}`, { cause: error });
+    }
+  return (split) => drawPassages(passages, split);
+}
+
+/** Prompts are the first `promptLength` tokens of a piece of a text. */
 const continuationPrompts =
-  ({ tokenizer }: Actor, { promptLength }: PromptedConfig): PromptSource =>
+  (tokenizer: Tokenizer, promptLength: number, texts: Texts): PromptSource =>
   (split, count, random) =>
-    continuationExamples(tokenizer, count, random, { promptLength, split }).map(({ prompt }) => prompt);
+    continuationExamples(tokenizer, count, random, { promptLength, draw: texts(split) }).map(({ prompt }) => prompt);
 
-/** Requests to a model that chats: rephrase an English article; training and held-out articles state different facts. */
+/** Requests to a model that chats: rephrase a text. */
 const rephrasePrompts =
-  ({ tokenizer }: Actor, { promptLength }: PromptedConfig): PromptSource =>
+  (tokenizer: Tokenizer, promptLength: number, texts: Texts): PromptSource =>
   (split, count, random) =>
-    rephraseRequests(tokenizer, count, random, { promptLength, draw: articles({ split }) });
+    rephraseRequests(tokenizer, count, random, { promptLength, draw: texts(split) });
 
-/** Prompts for a generator of any kind. @throws Error if it is to chat and has no template */
+/**
+ * Prompts for a generator of any kind; training and held-out ones never share an article.
+ * @throws Error if it is to chat and has no template; or for a file of passages that cannot be used
+ */
 export function articlePrompts(generator: Actor, config: PromptedConfig): PromptSource {
-  const { promptStyle } = config;
-  const chats = isChat(generator.tokenizer);
+  const { promptStyle, promptLength } = config;
+  const { tokenizer } = generator;
+  const chats = isChat(tokenizer);
   if (promptStyle === 'chat' && !chats)
     throw new Error('promptStyle "chat" needs a generator with a chat template, and this one has none: take "continue"');
-  return (chats && promptStyle !== 'continue' ? rephrasePrompts : continuationPrompts)(generator, config);
+  const prompts = chats && promptStyle !== 'continue' ? rephrasePrompts : continuationPrompts;
+  return prompts(tokenizer, promptLength, textsOf(generator, config));
 }
 
 /** Examples of one step of the fine-tuning in the sweep of batch sizes. */

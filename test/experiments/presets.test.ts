@@ -5,6 +5,7 @@ import { EXPERIMENTS } from '../../src/experiments/experiments';
 import { describeCost, measureSpeeds, stepCost } from '../../src/dpg/cost';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import type { Gpt2Config } from '../../src/model/types';
+import { readPassages } from '../../src/text/passages';
 import { useBackend } from '../support/backend';
 import { TINY_LLAMA } from '../support/randomDecoder';
 
@@ -14,8 +15,17 @@ const named = Object.values(EXPERIMENTS).flatMap((definition) =>
 const config = (input: ConfigInput) => parseConfig({ keys: sharedKeys }, input);
 
 describe('presets', () => {
-  it('are the paper’s and one for GPT-2, of every experiment', () => {
-    for (const { presets } of Object.values(EXPERIMENTS)) expect(Object.keys(presets).sort()).toEqual(['gpt2', 'paper']);
+  it('are the paper’s and one for GPT-2, of every experiment; 67 has one for a model that chats', () => {
+    for (const { name, presets } of Object.values(EXPERIMENTS))
+      expect(Object.keys(presets).sort()).toEqual(['gpt2', 'paper', ...(name === 'sixty-seven' ? ['smollm2'] : [])]);
+  });
+
+  it('smollm2 rephrases the passages that come with the project, in 48 tokens at most', () => {
+    const { input, models } = EXPERIMENTS['sixty-seven'].presets.smollm2('adamw');
+    const { promptsFile, maxNewTokens } = input as { promptsFile: string; maxNewTokens: number };
+    expect(readPassages(promptsFile).length).toBeGreaterThanOrEqual(200);
+    expect(maxNewTokens).toBe(48);
+    expect(models).toEqual({ generator: models.target, target: 'HuggingFaceTB/SmolLM2-135M-Instruct' });
   });
 
   it.each(named)('%s is a configuration of %s, constant along the run as the paper’s are', (preset, _, definition) => {

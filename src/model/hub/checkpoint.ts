@@ -61,7 +61,16 @@ export const INDEX = 'model.safetensors.index.json';
  *
  * @throws Error naming the folder and the architecture, key, file or tensors that do not fit, or that hold NaN or infinity
  */
-export function loadCheckpoint(folder: string): Checkpoint {
+export const loadCheckpoint = (folder: string): Checkpoint => mapCheckpoint(folder, (parameter) => parameter);
+
+/**
+ * {@link loadCheckpoint}, with what `take` makes of every parameter as soon as it is read, so that no more than one is held twice.
+ * @throws Error as {@link loadCheckpoint}
+ */
+export function mapCheckpoint<T>(
+  folder: string,
+  take: (parameter: StoredTensor) => T,
+): { config: ModelConfig; params: Record<string, T> } {
   const { config, tied } = readConfig(folder);
   const shapes = parameterShapes(config);
   const names = familyOf(config).names;
@@ -70,9 +79,9 @@ export function loadCheckpoint(folder: string): Checkpoint {
     const found = locateTensors(folder, names, files);
     const untie = tied && !found.has(HEAD);
     checkNames(folder, Object.keys(shapes), [...found.keys(), ...(untie ? [HEAD] : [])]);
-    const entries = Object.entries(shapes).map(([name, shape]): [string, StoredTensor] => {
+    const entries = Object.entries(shapes).map(([name, shape]): [string, T] => {
       const { file, storedName } = found.get(untie && name === HEAD ? names.embeddings[0] : name)!;
-      return [name, { shape, data: readParameter(`${folder}: ${name}`, file, storedName, shape) }];
+      return [name, take({ shape, data: readParameter(`${folder}: ${name}`, file, storedName, shape) })];
     });
     return { config, params: Object.fromEntries(entries) };
   } finally {
