@@ -6,11 +6,10 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import * as library from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { fit, readJson, readText } from '../files/json';
 import { printable, shorten, shown } from '../files/printable';
-import { withTimeLimit } from './timeLimit';
+import { endingTokenizer, type LibraryTokenizer } from './libraryTokenizer';
 
 /** Text to token ids and back. */
 export interface Tokenizer {
@@ -74,31 +73,6 @@ interface TokenizerConfig {
 interface ControlIds {
   readonly bos_token_id?: number | null;
   readonly eos_token_id?: number | readonly number[] | null;
-}
-
-/** What is used of the library: its own declarations lack the file endings that Node's module resolution asks for, so they are untyped. */
-interface LibraryTokenizer {
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: (number | null | undefined)[] };
-  decode(ids: number[], options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean }): string;
-  token_to_id(token: string): number | undefined;
-  id_to_token(id: number): string | undefined;
-  get_vocab(): Map<string, number>;
-}
-const { Tokenizer: HuggingFaceTokenizer } = library as unknown as {
-  Tokenizer: new (json: TokenizerJson, config: TokenizerConfig) => LibraryTokenizer;
-};
-
-/** The library's tokenizer; its regular expressions are the file's, so that any text may be the one with which they never end. */
-function endingTokenizer(json: TokenizerJson, config: TokenizerConfig): LibraryTokenizer {
-  const inner = new HuggingFaceTokenizer(json, config);
-  const patience = (length: number): number => 10_000 + length; // milliseconds; a character takes microseconds
-  return {
-    encode: (text, options) => withTimeLimit('the tokenizer', patience(text.length), () => inner.encode(text, options)),
-    decode: (ids, options) => withTimeLimit('the tokenizer', patience(ids.length), () => inner.decode(ids, options)),
-    token_to_id: (token) => inner.token_to_id(token),
-    id_to_token: (id) => inner.id_to_token(id),
-    get_vocab: () => inner.get_vocab(),
-  };
 }
 
 /** The library would pull " ," and " n't" together by default: text must come back as it was. */
