@@ -7,7 +7,12 @@ const shared = (input: unknown, defaults: ConfigInput = {}) => parseConfig({ key
 
 /** Values just outside a range as a key tells it. */
 function outside(range: string): unknown[] {
-  if (range.startsWith('text')) return ['two,,commas', '', 1, null];
+  if (range.startsWith('text')) {
+    const form = new RegExp(range.replace('text of the form ', ''));
+    const refused = ['two,,commas', ''].filter((each) => !form.test(each));
+    expect(refused).not.toEqual([]);
+    return [...refused, 1, null];
+  }
   if (range.includes('|')) return ['neither', 1];
   const [low, high] = range.split(', ').map((bound) => /(≥|>|≤|<) (.+)$/.exec(bound)!.slice(1, 3));
   const below = low[0] === '>' ? Number(low[1]) : Number(low[1]) - 1;
