@@ -36,7 +36,7 @@ export { load, loadModels } from './dpg/models';
 export { describeMemory, estimateMemory, requireMemory } from './dpg/memory';
 export { describeCost, measureSpeeds } from './dpg/cost';
 export type { Config, ConfigInput } from './dpg/config';
-export { flag, number, oneOf, text, whole, type Key, type Keys } from './dpg/keys';
+export { file, flag, number, oneOf, text, whole, type Key, type Keys } from './dpg/keys';
 export { makeExperiment, type Definition, type Sweep } from './experiments/definition';
 export { EXPERIMENTS } from './experiments/experiments';
 export { l2Norm } from './experiments/l2Norm';

@@ -66,10 +66,11 @@ async function finish(experiment: Experiment, run: Run, json: boolean): Promise<
   const { examples: _, ...result } = summary;
   const { path: folder } = run.folder;
   const { phi, metrics } = after;
+  const read = result.read ? `; read: ${JSON.stringify(result.read)}` : '';
   console.log(
     json
       ? JSON.stringify(result)
-      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}${result.read ? `; read: ${JSON.stringify(result.read)}` : ''}; run folder ${path.relative('.', folder)}`,
+      : `held-out prompts: Φ ${phi.toFixed(4)} ${JSON.stringify(metrics)}${read}; run folder ${path.relative('.', folder)}`,
   );
 }
 

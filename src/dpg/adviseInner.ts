@@ -66,7 +66,7 @@ async function predictions(experiment: Experiment, responses: readonly (readonly
 /**
  * Measures candidates for `innerEpsRoot` on text of the untrained generator, at the experiment's other settings.
  * @returns a row for each candidate, in their order; one of them is advised
- * @throws RangeError for `examples` that `innerSteps` does not divide
+ * @throws RangeError for `examples` that `innerSteps` does not divide, and for a fine-tuning that has no eps_root of the configuration's
  */
 export async function adviseInner(
   experiment: Experiment,
@@ -75,15 +75,20 @@ export async function adviseInner(
   const { config } = experiment;
   const count = examples ?? config.prompts * config.groupSize;
   batchSizeOf(count, config.innerSteps);
+  if (experiment.optimizer || config.innerOptimizer === 'sgd')
+    throw new RangeError(
+      `innerEpsRoot is a setting of adamw and lion; this fine-tuning is by ${experiment.optimizer ? 'an optimizer of its own' : 'sgd'}`,
+    );
   const streams = { seed, prompts: 'prompts of the advice', tokens: 'tokens of the advice' };
   const responses = await untrainedResponses(experiment, count, streams);
   const rows: Omit<InnerAdvice, 'advised'>[] = [];
   for (const innerEpsRoot of epsRoots) {
     const changed = { ...experiment, config: { ...config, innerEpsRoot } };
     const { predicted, phis } = await predictions(changed, responses, dataSets, seed);
-    const slope = covariance(predicted, phis) / covariance(predicted, predicted);
+    const deviation = Math.sqrt(covariance(predicted, predicted));
     const phi_deviation = Math.sqrt(covariance(phis, phis));
-    const agreement = (slope * Math.sqrt(covariance(predicted, predicted))) / phi_deviation;
+    const together = covariance(predicted, phis);
+    const [agreement, slope] = together === 0 ? [0, 0] : [together / deviation / phi_deviation, together / deviation ** 2]; // 0: nothing moves
     rows.push({ inner_eps_root: innerEpsRoot, agreement, slope, phi_deviation });
   }
   const predicted = rows.map(({ agreement, phi_deviation }) => agreement * phi_deviation);

@@ -3,6 +3,7 @@
  * in notebooks, the JSON schema and all error messages are made. The types here are plain, so that notebooks need not check zod's
  * declarations.
  */
+import path from 'node:path';
 import { z } from 'zod';
 
 /** What people are told of a key beside its range and default. */
@@ -24,6 +25,8 @@ export interface Key<T = unknown> extends KeyNotes {
   /** JSON schema of the value. */
   readonly json: Readonly<Record<string, unknown>>;
   readonly accepts: (value: unknown) => boolean;
+  /** The value is a file's name: relative to where one is, and kept as an absolute one, so that a run goes on from anywhere. */
+  readonly isFile?: true;
 }
 
 /** Keys by name. */
@@ -69,6 +72,9 @@ export const oneOf = <T extends string>(choices: readonly T[], notes: Notes<stri
 
 /** A text that matches a pattern. */
 export const text = (pattern: RegExp, notes: Notes<string>): Key<string> => keyOf(z.string().regex(pattern), notes);
+
+/** A file whose name matches a pattern; '' is none. */
+export const file = (pattern: RegExp, notes: Notes<string>): Key<string> => ({ ...text(pattern, notes), isFile: true });
 
 /** True or false. */
 export const flag = (notes: Notes<boolean>): Key<boolean> => keyOf(z.boolean(), notes);
@@ -123,7 +129,9 @@ export function parseKeys<K extends Keys>(
   const merged = { ...defaultsOf(keys, defaults), ...given(input) };
   const ends = Object.entries(keys).filter(([name, { sameAs }]) => sameAs && !(name in merged));
   const values = { ...merged, ...Object.fromEntries(ends.map(([name, { sameAs }]) => [name, merged[sameAs!]])) };
-  return Object.fromEntries(Object.keys(keys).map((name) => [name, values[name]])) as ConfigOf<K>;
+  const held = (name: string): unknown =>
+    keys[name].isFile && values[name] ? path.resolve(values[name] as string) : values[name];
+  return Object.fromEntries(Object.keys(keys).map((name) => [name, held(name)])) as ConfigOf<K>;
 }
 
 /** JSON schema of a configuration, every key optional. */

@@ -50,7 +50,8 @@ export function metagradientTrees({
   if (reward !== 'metagradient') return 2 * state + 1; // before, gradient, after
   const snapshots = (Math.ceil(innerSteps / segment) - 1) * state;
   const lastSegment = (segment + 1) * state + segment; // states and gradients
-  const adjoint = state + { adamw: 14, lion: 8, sgd: innerMomentum > 0 ? 6 : 5 }[innerOptimizer]; // adjoints before the pull-back, and all that it makes on the way
+  // adjoints before the pull-back, and all that it makes on the way
+  const adjoint = state + { adamw: 14, lion: 8, sgd: innerMomentum > 0 ? 6 : 5 }[innerOptimizer];
   const check = 2 * state + 2; // of rounding, at the first step: a step from other weights, and back
   return snapshots + lastSegment + adjoint + check - 1; // φ_0 itself is shared, not copied
 }

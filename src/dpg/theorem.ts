@@ -53,7 +53,7 @@ function moments(distribution: Distribution): { mean: number[]; noise: number } 
 }
 
 /**
- * Fine-tunes the target on every data set and compares the estimators.
+ * Fine-tunes the target on every data set, its examples in one shuffled order, and compares the estimators.
  * @param examples - N, of a data set; there are (N + K − 1)! / (N! (K − 1)!) data sets
  * @throws RangeError for probabilities that do not sum to 1, and as {@link metagradientReward}
  */

@@ -1,6 +1,7 @@
 /**
- * The sizes `gpt2` (pretrained GPT-2, one GPU or a patient CPU), `smollm2` (a small model that chats) and `paper` (paper §4 and the authors' configuration files), every number
- * beside the paper's. `tiny`, each experiment's own defaults on the models of data/, is no preset but what there is without one.
+ * The sizes `gpt2` (pretrained GPT-2, one GPU or a patient CPU), `smollm2` (a small model that chats; never tuned, no run of it has been
+ * finished) and `paper` (paper §4 and the authors' configuration files), every number beside the paper's. `tiny`, each experiment's own
+ * defaults on the models of data/, is no preset but what there is without one.
  *
  * Conventions differ in one thing: the authors sum the mean gradients of A microbatches, ours is the mean over the whole batch, A times
  * smaller. The same update needs eps / A, epsRoot / A² and, for sgd, learning rate · A.

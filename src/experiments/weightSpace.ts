@@ -11,7 +11,7 @@ import type { Tokenizer } from '../text/tokenizer';
 import { DATA } from '../dpg/actor';
 import { sharedKeys } from '../dpg/config';
 import type { Actor, PromptSource } from '../dpg/experiment';
-import { oneOf, text, type ConfigOf } from '../dpg/keys';
+import { file, oneOf, text, type ConfigOf } from '../dpg/keys';
 import type { SweepMethod } from './definition';
 
 /** The small models. */
@@ -21,7 +21,7 @@ export const CHARACTER_MODELS = {
   evaluator: path.join(DATA, 'characters-evaluator'),
 };
 
-/** Short passages of English on 52 subjects, four each. */
+/** Short passages of English on 52 subjects, four each, written for this project. */
 export const PASSAGES = path.join(DATA, 'passages.jsonl');
 
 /** The shared keys, and what is asked of the generator. */
@@ -34,7 +34,7 @@ export const promptedKeys = {
       'continued. auto: a request where the model has a chat template (some base models have one, too)',
     paper: 'chat',
   }),
-  promptsFile: text(/^$|\.(jsonl|txt)$/i, {
+  promptsFile: file(/^$|\.(jsonl|txt)$/i, {
     default: '',
     description:
       'File of passages that prompts are made of, a line each: .txt, or .jsonl with the articles that they belong to; one article in ' +

@@ -84,10 +84,12 @@ export function figureBundle(figure: PlotlyFigure): MimeBundle {
   const alt = escapeHtml(titleOf(figure.layout));
   const image = `<img width="${picture.layout.width}" style="max-width:100%" alt="${alt}" src="${source}">`;
   const drawn = fluid(figure);
-  const className = `dpg-${createHash('sha256').update(svg).digest('hex').slice(0, 12)}`; // not random: outputs are kept under version control
+  // not random: outputs are kept under version control
+  const className = `dpg-${createHash('sha256').update(svg).digest('hex').slice(0, 12)}`;
+  const script = plotlyScript(className, drawn);
   return {
     'application/vnd.plotly.v1+json': { ...drawn, config: CONFIG },
-    'text/html': `<div class="${className} ${NO_TEX}" style="overflow-x:auto">${image}</div><script>${plotlyScript(className, drawn)}</script>`,
+    'text/html': `<div class="${className} ${NO_TEX}" style="overflow-x:auto">${image}</div><script>${script}</script>`,
     'image/svg+xml': svg,
     'text/plain': plainText(figure),
   };

@@ -1,7 +1,9 @@
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseConfig, sharedKeys, type ConfigInput } from '../../src/dpg/config';
 import { flag, jsonSchema, number, oneOf, text, valueOfText, whole, type Key } from '../../src/dpg/keys';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
+import { promptedKeys } from '../../src/experiments/weightSpace';
 
 const shared = (input: unknown, defaults: ConfigInput = {}) => parseConfig({ keys: sharedKeys, defaults }, input);
 
@@ -29,6 +31,13 @@ describe('a configuration', () => {
     expect(shared({})).toMatchObject({ seed: 0, reward: 'metagradient', credit: 'example', crossGroupBatching: true });
     expect(shared({ steps: 7 }, { steps: 5, prompts: 2 })).toMatchObject({ steps: 7, prompts: 2, groupSize: 8 });
     expect(Object.keys(shared({}))).toEqual(Object.keys(sharedKeys));
+  });
+
+  it('keeps a file by its absolute name, so that a run goes on from another folder', () => {
+    const files = ['', 'mine.txt', path.resolve('mine.txt')].map((promptsFile) =>
+      parseConfig({ keys: promptedKeys, defaults: {} }, { promptsFile }),
+    );
+    expect(files.map(({ promptsFile }) => promptsFile)).toEqual(['', path.resolve('mine.txt'), path.resolve('mine.txt')]);
   });
 
   it('takes undefined for a key left out', () => {

@@ -85,6 +85,16 @@ export function checkLayer(memory: KernelMemory, layer: Layer): void {
   const dxDot = zeros();
   layer.tangentBackward(x, xDot, memory.put(dy), memory.put(dyDot), dxDot);
   const directional = (at: Values[]) => slope((h) => dot(moved([dy], [dyDot], h)[0], reference(moved(at, inputsDot, h))), 2e-4);
+  // all entries at once, by their sum with random weights; then some of them one by one
+  const weights = inputs.map((values) => normal(values.length, 1 / Math.sqrt(values.length)));
+  const sums = read(dxDot).map((values, i) => dot(weights[i], Float64Array.from(values)));
+  const expectedSums = inputs.map((_, i) => {
+    const direction = inputs.map((values, j) => (i === j ? weights[i] : new Float64Array(values.length)));
+    return slope((h) => directional(moved(inputs, direction, h)), 2e-4);
+  });
+  const sizes = read(dxDot).map((values) => Math.hypot(...values));
+  sums.forEach((sum, i) => expect(Math.abs(sum - expectedSums[i])).toBeLessThanOrEqual(1e-5 * sizes[i]));
+
   const chosen = inputs.map(({ length }) => sample(length));
   const expected = numericalGradient(directional, inputs, 2e-4, chosen);
   const entries = (values: ArrayLike<number>, i: number): Values => Float64Array.from(chosen[i], (j) => values[j]);

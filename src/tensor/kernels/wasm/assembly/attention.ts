@@ -129,7 +129,8 @@ export function attentionForward(
   batch: i32, length: i32, heads: i32, keyHeads: i32, width: i32, qkv: usize, probabilities: usize, out: usize, work: usize,
 ): void {
   const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2;
+  const values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const q = qkv + <usize>(b * length) * row + <usize>h * head, k = keysOf(q, h, group, width, head);
@@ -148,7 +149,8 @@ export function attentionTangent(
   probabilitiesDot: usize, outDot: usize, work: usize,
 ): void {
   const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2;
+  const values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
       const at = <usize>(b * length) * row + <usize>h * head;
@@ -173,7 +175,8 @@ export function attentionBackward(
   work: usize,
 ): void {
   const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2;
+  const values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   const ds = work + (<usize>(2 * packedFloats(length, dh)) << 2);
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
@@ -196,7 +199,8 @@ export function attentionTangentBackward(
   probabilitiesDot: usize, dout: usize, doutDot: usize, dqkv: usize, dqkvDot: usize, work: usize,
 ): void {
   const dh = width / heads, group = heads / keyHeads, keyWidth = keyHeads * dh, scale: f32 = 1 / sqrt<f32>(<f32>dh);
-  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2, values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
+  const row = <usize>(width + 2 * keyWidth) << 2, outRow = <usize>width << 2;
+  const values = <usize>keyWidth << 2, head = <usize>dh << 2, pRow = <usize>rowStride(length) << 2;
   const ds = work + (<usize>(2 * packedFloats(length, dh)) << 2), dsDot = ds + <usize>length * pRow;
   for (let b = 0; b < batch; b++) {
     for (let h = 0; h < heads; h++) {
