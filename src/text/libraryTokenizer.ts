@@ -18,22 +18,37 @@ const { Tokenizer: HuggingFaceTokenizer } = library as unknown as {
 interface PreTokenizer {
   readonly type?: string;
   readonly individual_digits?: boolean;
+  readonly use_regex?: boolean;
+  readonly add_prefix_space?: boolean;
   readonly pretokenizers?: readonly PreTokenizer[];
 }
 
-/** "Digits" are all that Unicode calls numbers (½, ², ٣), as in Python's tokenizers; the library knows 0 to 9 alone. */
-function withAllDigits(step: PreTokenizer): PreTokenizer {
-  if (step.pretokenizers) return { ...step, pretokenizers: step.pretokenizers.map(withAllDigits) };
-  if (step.type !== 'Digits') return step;
-  const pattern = { Regex: step.individual_digits ? '\\p{N}' : '\\p{N}+' };
-  const split = { type: 'Split', pattern, behavior: 'Isolated', invert: false };
-  return split;
+/** GPT-2's cut, which "ByteLevel" makes by itself unless it is told not to. */
+const BYTE_LEVEL = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+
+/**
+ * Numbers, words and white space as Unicode has them (½, é, but not U+FEFF), as in Python's tokenizers: where the library cuts by itself it
+ * knows JavaScript's (0 to 9, a to z). The expressions that it is given it reads as Python's do.
+ */
+function asUnicode(step: PreTokenizer): PreTokenizer {
+  if (step.pretokenizers) return { ...step, pretokenizers: step.pretokenizers.map(asUnicode) };
+  if (step.type === 'Digits') return split(step.individual_digits ? '\\p{N}' : '\\p{N}+');
+  if (step.type === 'Whitespace') return split('\\w+|[^\\w\\s]+', { invert: true });
+  if (step.type === 'WhitespaceSplit') return split('\\S+', { invert: true });
+  if (step.type !== 'ByteLevel' || step.use_regex === false || step.add_prefix_space) return step; // the space comes before the cut
+  return { type: 'Sequence', pretokenizers: [split(BYTE_LEVEL), { ...step, use_regex: false }] };
+}
+
+/** Matches and what lies between them, or the matches alone. */
+function split(regex: string, { invert = false } = {}): PreTokenizer {
+  const step = { type: 'Split', pattern: { Regex: regex }, behavior: invert ? 'Removed' : 'Isolated', invert };
+  return step;
 }
 
 /** The library's tokenizer; its regular expressions are the file's, so that any text may be the one with which they never end. */
 export function endingTokenizer(json: object, config: object): LibraryTokenizer {
   const { pre_tokenizer: cut } = json as { readonly pre_tokenizer?: PreTokenizer | null };
-  const inner = new HuggingFaceTokenizer({ ...json, pre_tokenizer: cut && withAllDigits(cut) }, config);
+  const inner = new HuggingFaceTokenizer({ ...json, pre_tokenizer: cut && asUnicode(cut) }, config);
   const patience = (length: number): number => 10_000 + length; // milliseconds; a character takes microseconds
   return {
     encode: (text, options) => withTimeLimit('the tokenizer', patience(text.length), () => inner.encode(text, options)),

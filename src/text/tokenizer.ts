@@ -172,7 +172,7 @@ export function tokenizerOf(files: TokenizerFiles, controlIds: ControlIds = {}):
   const config = files['tokenizer_config.json'];
   const json = withAddedTokens(files['tokenizer.json']);
   const controlTokens = json.added_tokens.filter(({ special }) => special).map(({ content }) => content);
-  const inner = endingTokenizer(json, config);
+  const inner = endingTokenizer(namingUnknown(json), config);
   const vocabSize = [...inner.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1) + 1;
   const special = (token: SpecialToken | undefined): number | undefined =>
     token ? inner.token_to_id(typeof token === 'string' ? token : token.content) : undefined;
@@ -239,12 +239,18 @@ const withAddedTokens = (json: TokenizerJson) => ({
 /** In front of what no text holds, half of a pair: the library drops characters without a token, and here they are an error. */
 const NO_TEXT = '\u{D800}';
 
+/** The same tokenizer, for which what has no token becomes one that is none of the vocabulary. */
+function namingUnknown<T extends TokenizerJson>(json: T): T {
+  if (Array.isArray(json.model.vocab)) return json; // Unigram has an id for it
+  return { ...json, model: { ...json.model, unk_token: json.model.unk_token ?? `${NO_TEXT}unknown` } };
+}
+
 /**
- * The same tokenizer for text alone: it finds no control tokens in it, and what has no token becomes one that is none of the vocabulary.
+ * The same tokenizer for text alone: it finds no control tokens in it.
  * A Unigram model would put a control token together from its piece, so the pieces get names that no text has.
  */
 function withoutControlTokens(json: ReturnType<typeof withAddedTokens>, controls: ReadonlySet<string>): TokenizerJson {
-  const { model, added_tokens } = json;
+  const { model, added_tokens } = namingUnknown(json);
   const hidden = (token: string): string => (controls.has(token) && token !== model.unk_token ? `${NO_TEXT}${token}` : token);
   const isUnigram = Array.isArray(model.vocab);
   const entries = isUnigram ? (model.vocab as [string, number][]) : Object.entries(model.vocab as Record<string, number>);
@@ -253,9 +259,7 @@ function withoutControlTokens(json: ReturnType<typeof withAddedTokens>, controls
     ...json,
     added_tokens: added_tokens.filter(({ content }) => !controls.has(content)),
     post_processor: null,
-    model: isUnigram
-      ? { ...model, vocab: renamed }
-      : { ...model, vocab: Object.fromEntries(renamed), unk_token: model.unk_token ?? `${NO_TEXT}unknown` },
+    model: { ...model, vocab: isUnigram ? renamed : Object.fromEntries(renamed) },
   };
 }
 

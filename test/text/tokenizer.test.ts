@@ -114,10 +114,10 @@ describe('loadTokenizer', () => {
       { type: 'Unigram', vocab: scored, unk_id: null },
     ];
     for (const each of models) {
-      const { encode, decode } = model({ model: each, added_tokens: [end] });
-      expect(decode(encode('a'))).toBe('a');
+      const { encode, encodeMarkup, decode } = model({ model: each, added_tokens: [end] });
+      for (const ids of [encode('a'), encodeMarkup('a</s>')]) expect(decode(ids)).toBe('a');
       for (const text of ['aéb😀a', 'aé', 'é'])
-        expect(() => encode(text), JSON.stringify(each)).toThrow('"é" (U+00E9) at position');
+        for (const each of [encode, encodeMarkup]) expect(() => each(text)).toThrow('"é" (U+00E9) at position');
     }
   });
 
