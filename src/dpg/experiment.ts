@@ -40,6 +40,8 @@ export interface Observation {
   readonly image?: number[][];
   /** All that is wanted is there: training ends after `stopAfterDone` such steps in a row. */
   readonly done?: boolean;
+  /** How much of what is wanted is there, 0 to 1: schedules follow it where it is ahead of the share of steps that are done. */
+  readonly reached?: number;
 }
 
 /** One prompt and what was written for it. */

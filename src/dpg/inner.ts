@@ -55,11 +55,14 @@ export function rewardOf(
   return metagradientReward({ ...inner, crossGroupBatching: config.crossGroupBatching });
 }
 
-/** The experiment as one training step, counted from 0, sees it. */
-export function experimentAt<E extends Experiment>(experiment: E, step: number): E {
+/**
+ * The experiment as one training step, counted from 0, sees it.
+ * @param position - the step that schedules take it for; ahead of it where much has been reached
+ */
+export function experimentAt<E extends Experiment>(experiment: E, step: number, position = step): E {
   const config = { ...experiment.config, ...experiment.configAt?.(step) };
   const { entropyCoef, entropyCoefEnd, steps } = config;
-  return { ...experiment, config: { ...config, entropyCoef: linear(entropyCoef, entropyCoefEnd, step, steps) } };
+  return { ...experiment, config: { ...config, entropyCoef: linear(entropyCoef, entropyCoefEnd, position, steps) } };
 }
 
 /** The responses of a training step. */

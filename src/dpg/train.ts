@@ -58,6 +58,8 @@ export interface TrainerState {
   step: number;
   /** Consecutive steps that were observed to be done. */
   done: number;
+  /** The most that was observed to be there of what is wanted, 0 to 1. */
+  reached: number;
   /** Generator and its optimizer's moments. */
   training: TrainingState;
   streams: Streams;
@@ -85,10 +87,13 @@ export interface TrainStep {
 const policyOptimizer = ({ learningRate, learningRateEnd, steps }: Config, step: number): Optimizer =>
   adamw({ learningRate: linear(learningRate, learningRateEnd, step, steps), b2: 0.95, epsRoot: 0 });
 
+/** The step that schedules take the next one for: they follow what has been reached where that is ahead of the clock. */
+const positionOf = ({ step, reached }: TrainerState, { steps }: Config): number => Math.max(step, reached * (steps - 1));
+
 /** A run that has not begun. */
 export function startTraining({ generator, config }: Pick<Experiment, 'generator' | 'config'>): TrainerState {
   const streams = makeStreams((name) => randomStream(config.seed, name));
-  return { step: 0, done: 0, training: policyOptimizer(config, 0).init(generator.params), streams };
+  return { step: 0, done: 0, reached: 0, training: policyOptimizer(config, 0).init(generator.params), streams };
 }
 
 /** Advantage of every response token, [size, maxNewTokens], and the share of groups without signal. */
@@ -152,29 +157,29 @@ interface Stepping {
 async function rewardRollouts({ experiment, read, isFirst }: Stepping, rollouts: Rollouts, state: TrainerState) {
   const { responses, metrics: exchange } = read(responsesOf(rollouts));
   const examples = writtenExamples(experiment.generator, rollouts);
-  const { rewards, observation } = await payResponses(experiment, state.step, {
+  const { rewards, observation } = await payResponses(experiment, positionOf(state, experiment.config), {
     ...{ responses, examples, group: rollouts.group, random: state.streams.batches },
     checkRounding: isFirst,
   });
-  const { metrics, image, done = false } = observation;
-  return { rewards, exchange, metrics, fluency: await stepFluency(experiment, rollouts, examples), image, done };
+  return { rewards, exchange, observation, fluency: await stepFluency(experiment, rollouts, examples) };
 }
 
 /** One step: rollouts, rewards, advantages, update. */
 async function trainStep({ experiment, read, isFirst }: Stepping, state: TrainerState): Promise<TrainStep> {
   const started = performance.now();
-  const current = experimentAt(experiment, state.step);
+  const position = positionOf(state, experiment.config);
+  const current = experimentAt(experiment, state.step, position);
   const { config } = current;
   const streams = makeStreams((name) => restoreStream(state.streams[name].state())); // a step that fails has drawn nothing
   const rollouts = await sampleRollouts(current, state.training.params, streams);
-  const { rewards, image, done, ...observed } = await rewardRollouts({ experiment: current, read, isFirst }, rollouts, {
+  const { rewards, observation, ...observed } = await rewardRollouts({ experiment: current, read, isFirst }, rollouts, {
     ...state,
     streams,
   });
   const { advantages, degenerateGroups } = advantagesOf(rewards, rollouts, config);
   const { state: training, metrics } = await grpoUpdate({
     model: experiment.generator.model,
-    optimizer: policyOptimizer(config, state.step),
+    optimizer: policyOptimizer(config, position),
     state: state.training,
     reference: experiment.generator.params,
     rollouts,
@@ -182,12 +187,16 @@ async function trainStep({ experiment, read, isFirst }: Stepping, state: Trainer
     options: updateOptions(config),
     random: streams.minibatches,
   });
-  Object.assign(state, { training, streams, step: state.step + 1, done: done ? state.done + 1 : 0 });
+  const { done, reached = 0, image } = observation;
+  Object.assign(state, {
+    ...{ training, streams, step: state.step + 1, done: done ? state.done + 1 : 0 },
+    reached: Math.max(state.reached, reached),
+  });
   const [rewardMean, rewardStd] = meanAndDeviation(rewards.values);
   const row = {
     step: state.step,
     phi: rewards.phi,
-    ...observed.metrics,
+    ...observation.metrics,
     reward: rewardMean,
     reward_std: rewardStd,
     frac_reward_zero_std: degenerateGroups,

@@ -57,15 +57,18 @@ export function characterShares(texts: readonly string[], length: number): numbe
  */
 export function observeUuid(examples: readonly WrittenExample[], uuid: string, phi: number): Observation {
   const texts = examples.map(({ response }) => response);
+  const exact = texts.filter((text) => text === uuid).length / texts.length;
   const mean = (f: (text: string) => number): number => texts.reduce((sum, text) => sum + f(text), 0) / texts.length;
   return {
     metrics: {
       edit_distance: mean((text) => distance(text, uuid)),
-      exact: mean((text) => Number(text === uuid)),
+      exact,
       right_characters: mean((text) => [...uuid].filter((character, p) => text[p] === character).length),
       uuid_probability: Math.exp((uuid.length + 1) * phi),
     },
     image: characterShares(texts, uuid.length),
+    done: exact >= 0.98,
+    reached: (Math.exp(phi) + exact) / 2, // the first grows before there is any exact output, the second tells the end
   };
 }
 
@@ -81,7 +84,8 @@ export const uuidDefinition: Definition<UuidConfig, OutputParts<UuidConfig>> = {
   keys: uuidKeys,
   models: PIECE_MODELS,
   defaults: {
-    steps: 180,
+    steps: 360, // at most: most runs end at half of them
+    stopAfterDone: 5,
     warmUpSteps: 25,
     prompts: 64,
     groupSize: 8,

@@ -51,20 +51,21 @@ const asRun = (folder: RunFolder, state: TrainerState): Run => ({
 });
 
 /** The state of a run as it is saved. */
-function toSaved({ done, training, streams }: TrainerState): Omit<SavedState, 'step'> {
+function toSaved({ done, reached, training, streams }: TrainerState): Omit<SavedState, 'step'> {
   const moments = Object.entries(training.moments).map(([name, tree]) => [name, toStored(tree)] as const);
   const streamStates = Object.fromEntries(Object.entries(streams).map(([name, stream]) => [name, stream.state()]));
   return {
     trees: { generator: toStored(training.params), ...Object.fromEntries(moments) },
-    values: { done, optimizerStep: training.step, streams: streamStates },
+    values: { done, reached, optimizerStep: training.step, streams: streamStates },
   };
 }
 
 /** A state to go on from. */
 function fromSaved({ step, trees, values }: SavedState): TrainerState {
   const { generator, ...moments } = trees;
-  const { done, optimizerStep, streams } = values as {
+  const { done, reached = 0, optimizerStep, streams } = values as {
     done: number;
+    reached?: number;
     optimizerStep: number;
     streams: Record<string, number[]>;
   };
@@ -72,6 +73,7 @@ function fromSaved({ step, trees, values }: SavedState): TrainerState {
   return {
     step,
     done,
+    reached,
     training: {
       params: toTensors(generator),
       moments: Object.fromEntries(Object.entries(moments).map(([name, tree]) => [name, toTensors(tree)])),

@@ -46,12 +46,16 @@ function lastState(name: string) {
 const rows = (name: string) => readMetrics(join(place, name)).map((row) => ({ ...row, seconds: 0 }));
 
 test.each(['fused', 'tape'] as const)('a resumed run equals one that was not stopped, bit by bit: %s', async (engine) => {
-  const experiment = await tiny({ engine });
+  const make = async (): Promise<Experiment> => {
+    const { observe, ...rest } = await tiny({ engine });
+    return { ...rest, observe: async (observed) => ({ ...(await observe(observed)), reached: 0.6 }) }; // puts schedules ahead
+  };
+  const experiment = await make();
   const [whole, parts] = [`${engine}-whole`, `${engine}-parts`];
   await takeSteps(experiment, newRun(experiment, join(place, whole), folders), 8);
   await takeSteps(experiment, newRun(experiment, join(place, parts), folders), 2);
   for (const last of [3, 7, 8]) {
-    const again = await tiny({ engine }); // as in another process: nothing is shared
+    const again = await make(); // as in another process: nothing is shared
     await takeSteps(again, resumedRun(again, join(place, parts)), last);
     again.generator.model.dispose();
     again.target.model.dispose();
