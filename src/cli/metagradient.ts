@@ -2,8 +2,10 @@
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { toTensors } from '../dpg/actor';
-import { parseSpec, runCase, type CaseResult } from '../experiments/metagradientSpec';
+import { metagradientExceedsWasmHeap } from '../dpg/memory';
+import { parseSpec, runCase, type CaseResult, type MetagradientCase } from '../experiments/metagradientSpec';
 import { loadCheckpoint } from '../model/hub/checkpoint';
+import { parameterCount } from '../model/families';
 import { languageModel, type EngineOptions } from '../model/engine';
 import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { startBackend } from '../tensor/backend';
@@ -64,6 +66,17 @@ function parseArguments(argv: string[]): Arguments {
   };
 }
 
+/** Whether a case needs more than the heap of the backend wasm. */
+function exceedsWasm(parameters: number, optimizer: MetagradientCase['optimizer'], innerSteps: number): boolean {
+  const innerMomentum = optimizer.type === 'sgd' ? optimizer.momentum : 0;
+  return metagradientExceedsWasmHeap(parameters, {
+    innerOptimizer: optimizer.type,
+    innerMomentum,
+    innerSteps,
+    reward: 'metagradient',
+  });
+}
+
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
   const { model: folder, spec, out, options } = parseArguments(argv);
@@ -71,7 +84,10 @@ export async function run(argv: string[]): Promise<number> {
   const json = readJson('--spec', spec);
   const cases = asUsage(`--spec ${spec}`, () => parseSpec(json, config));
   if (out) makeFolder(path.dirname(path.resolve(out))); // an error now, not after the work
-  await startBackend();
+  const tooLarge = cases.some(({ optimizer, batches }) => exceedsWasm(parameterCount(config), optimizer, batches.length));
+  await startBackend((backend) =>
+    backend === 'wasm' && tooLarge ? 'its heap of 4.3 GB is too small for these cases' : undefined,
+  );
   const model = languageModel(config, options);
   const params = toTensors(stored);
   const results: CaseResult[] = [];

@@ -154,6 +154,10 @@ export const isLarge = ({ total }: MemoryEstimate): boolean => total > 1e9;
  */
 export const exceedsWasmHeap = ({ tensors }: MemoryEstimate): boolean => tensors > 0.95 * HEAP_LIMIT;
 
+/** Whether one metagradient alone does, of a model of so many parameters: what it needs beside φ_0. */
+export const metagradientExceedsWasmHeap = (parameters: number, inner: Parameters<typeof metagradientTrees>[0]): boolean =>
+  FLOAT * parameters * (1 + metagradientTrees(inner)) > 0.95 * HEAP_LIMIT;
+
 /** @throws Error in one line, for a run that cannot fit: what is too large, and what to change */
 export function requireMemory(estimate: MemoryEstimate, backend: BackendName, available = availableMemory()): void {
   const { tensors, worker, total, onGpu } = estimate;

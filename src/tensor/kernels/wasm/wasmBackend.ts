@@ -13,7 +13,7 @@ type TypedArray = Float32Array | Int32Array | Uint8Array;
 
 /** The parts of `BackendWasm` used here. */
 interface WasmBackend {
-  readonly wasm: { readonly asm: { readonly memory: WebAssembly.Memory }; _malloc(bytes: number): Pointer };
+  readonly wasm: { readonly asm: { readonly memory: WebAssembly.Memory }; _malloc: (bytes: number) => Pointer };
   readonly dataIdMap: { get(dataId: object): { memoryOffset: Pointer } };
   makeOutput(shape: number[], dtype: tf.DataType): TensorInfo;
   typedArrayFromHeap(tensor: TensorInfo): TypedArray;
@@ -159,6 +159,20 @@ function replacements(backend: WasmBackend): Record<string, (call: Call) => Tens
   return { ...plain, ...adamw, BatchMatMul: on(batchMatMul), Transpose: on(transpose), Sum: on(sum) };
 }
 
+/** An array that the heap has no room for is an error; tfjs would go on at address 0, over what lies there, until something aborts. */
+function refuseWhenFull({ wasm }: WasmBackend): void {
+  wasm._malloc(0); // the first call puts the real function in place
+  const malloc = wasm._malloc;
+  wasm._malloc = (bytes) => {
+    const place = malloc(bytes);
+    if (place !== 0 || bytes === 0) return place;
+    throw new RangeError(
+      `no room for ${Math.ceil(bytes / 1e6)} MB more in the heap of the backend wasm, which can grow to 4.3 GB: free tensors, or start ` +
+        'again with DPG_BACKEND=cpu (slower, no such limit)',
+    );
+  };
+}
+
 const installed = new WeakSet<WasmBackend>();
 
 /**
@@ -171,6 +185,7 @@ export function installWasmKernels(): void {
   if (tf.getBackend() !== 'wasm') throw new Error(`the active backend must be wasm (got ${tf.getBackend()})`);
   const backend = tf.backend() as unknown as WasmBackend;
   if (installed.has(backend)) return;
+  refuseWhenFull(backend);
   for (const [kernelName, replace] of Object.entries(replacements(backend))) {
     const original = tf.getKernel(kernelName, 'wasm');
     if (original) tf.unregisterKernel(kernelName, 'wasm');

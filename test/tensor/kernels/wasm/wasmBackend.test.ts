@@ -94,3 +94,17 @@ it('frees shared data once, after the last owner', async () => {
   copy.dispose();
   expect(tf.memory()).toMatchObject({ numTensors, numBytes });
 });
+
+it('an array that the heap has no room for is an error that names the way out, and nothing else is harmed', async () => {
+  await tf.setBackend('wasm');
+  const backend = tf.backend() as unknown as { makeOutput(shape: number[], dtype: 'float32'): tf.TensorInfo };
+  const [held, before]: [tf.TensorInfo[], tf.Tensor] = [[], tf.tensor1d([1, 2, 3])];
+  const fill = (): void => {
+    for (let i = 0; i < 8; i++) held.push(backend.makeOutput([2 ** 27], 'float32')); // 0.5 GB each, never touched
+  };
+  expect(fill).toThrow(
+    'no room for 537 MB more in the heap of the backend wasm, which can grow to 4.3 GB: free tensors, or start again with',
+  );
+  expect(tf.add(before, 1).dataSync()).toEqual(Float32Array.of(2, 3, 4));
+  for (const { dataId } of held) tf.backend().disposeData(dataId);
+});
