@@ -259,25 +259,6 @@ describe('a step', () => {
   });
 });
 
-describe('schedules', () => {
-  it('follow what has been reached where it is ahead of the clock, also after a stop; what else changes goes by steps', async () => {
-    const reached = [0.5, 0.25, 0, 0.75, 0, 1, 0, 0, 0];
-    const [positions, steps]: number[][] = [[], []];
-    const experiment = tinyExperiment({ steps: 9, prompts: 2 });
-    const scheduled: Experiment = {
-      ...experiment,
-      objective: { at: (step) => (positions.push(step), experiment.objective as Objective) },
-      configAt: (step) => (steps.push(step), {}),
-      observe: () => ({ metrics: {}, reached: reached[steps.length - 1] }),
-    };
-    const state = startTraining(scheduled);
-    await run(scheduled, state, 3);
-    await run(scheduled, state);
-    expect(positions).toEqual([0, 4, 4, 4, 6, 6, 8, 8, 8]);
-    expect(steps).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
-  });
-});
-
 describe('the end of the loop', () => {
   it('comes after the running step when the signal aborts, and the state goes on as if it had never stopped', async () => {
     const whole = rowsOf(await run(tinyExperiment({ steps: 5 })));
