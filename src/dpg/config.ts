@@ -35,9 +35,12 @@ export const sharedKeys = {
     below: 1,
     default: 0,
     unit: 'of the likeliest token’s probability',
-    description:
-      'Only tokens that the untrained generator finds at least so likely are written, in training and validation; 0 allows all',
+    description: 'Only tokens that are at least so likely are written, in training and validation; 0 allows all',
     paper: '0',
+  }),
+  supportOf: oneOf(['untrained', 'itself'], {
+    default: 'untrained',
+    description: 'Who finds them so likely: the untrained generator, or the one that writes (min-p sampling)',
   }),
 
   innerOptimizer: oneOf(['adamw', 'sgd', 'lion'], {

@@ -129,7 +129,7 @@ function sampleRollouts(experiment: Experiment, params: Params, streams: Streams
     maxNewTokens,
     temperature,
     endTokens: generator.tokenizer.eosIds,
-    rule: supportRule(experiment),
+    rule: supportRule(experiment, params),
     random: streams.sampling,
   });
 }

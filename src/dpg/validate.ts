@@ -67,7 +67,7 @@ function heldOutRollouts(experiment: Experiment, params: Params, count: number, 
     maxNewTokens,
     temperature,
     endTokens: generator.tokenizer.eosIds,
-    rule: supportRule(experiment),
+    rule: supportRule(experiment, params),
     random: randomStream(seed, 'held-out sampling'),
   });
 }

@@ -38,7 +38,7 @@ export const uuidKeys = {
 export type UuidConfig = ConfigOf<typeof uuidKeys>;
 
 /** Of the first `warmUpSteps`: a single inner step pays for the form at once, of which many see hardly anything; characters come after. */
-const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0, entropyCoefEnd: 0 } as const;
+const WARM_UP = { innerSteps: 1, credit: 'example', entropyCoef: 0, entropyCoefEnd: 0, supportMinP: 0 } as const;
 
 /** What a UUID is written with. */
 export const UUID_CHARACTERS = '0123456789abcdef-';
@@ -68,7 +68,7 @@ export function observeUuid(examples: readonly WrittenExample[], uuid: string, p
     },
     image: characterShares(texts, uuid.length),
     done: exact >= 0.98,
-    reached: (Math.exp(phi) + exact) / 2, // the first grows before there is any exact output, the second tells the end
+    reached: 0.75 * Math.exp(phi) + 0.25 * exact, // a character's probability grows before there is any exact output
   };
 }
 
@@ -91,6 +91,8 @@ export const uuidDefinition: Definition<UuidConfig, OutputParts<UuidConfig>> = {
     groupSize: 8,
     promptLength: 40,
     maxNewTokens: 40,
+    supportMinP: 0.01, // else, a word in the midst of a UUID, of which each is rare and all together are not, derails outputs
+    supportOf: 'itself',
     innerSteps: 64,
     innerLearningRate: 5e-4, // a weak fine-tuning tells early texts apart more clearly, but pays the last wrong characters as well as the right ones
     innerLearningRateEnd: 1e-3,
