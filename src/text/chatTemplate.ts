@@ -5,11 +5,10 @@
  * Templates are rendered by `@huggingface/jinja`, as transformers renders them, but for one thing: they are not told today's date, so that
  * a prompt is the same tomorrow.
  */
-import { Template } from '@huggingface/jinja';
 import { shorten } from '../files/printable';
 import type { RandomStream } from '../tensor/random';
 import type { TextSource } from './prompts';
-import { withTimeLimit } from './timeLimit';
+import { renderTemplate } from './templateRender';
 import type { Tokenizer } from './tokenizer';
 
 /** The template of a tokenizer's config; a folder with several has one called `default`. */
@@ -50,7 +49,7 @@ export function chatText(tokenizer: Tokenizer, message: string): string {
       messages: [{ role: 'user', content: message }],
       add_generation_prompt: true,
     };
-    return withTimeLimit('it', 10_000, () => new Template(SOME_DAY + template).render(values));
+    return renderTemplate(SOME_DAY + template, values);
   } catch (error) {
     throw new Error(`the model's chat template fails: ${shorten(error instanceof Error ? error.message : String(error), 200)}`, {
       cause: error,

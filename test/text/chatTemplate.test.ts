@@ -45,6 +45,19 @@ describe('a model’s own chat template', () => {
     );
   });
 
+  it.each([
+    ['fills the memory', '{% for i in range(1000000000) %}{% endfor %}'],
+    [
+      'goes on for ever',
+      '{% set r = range(100000) %}{% for a in r %}{% for b in r %}{% for c in r %}{% endfor %}{% endfor %}{% endfor %}',
+    ],
+  ])('that %s is ended, and the next one is rendered', { timeout: 60_000 }, (_, template) => {
+    expect(() => chatText(withTemplate(template), 'Hello?')).toThrow(
+      "the model's chat template fails: it goes on for more than 10 s, or takes more than 128 MB",
+    );
+    expect(chatText(withTemplate('{{ messages[0].content }}'), 'Hello?')).toBe('Hello?');
+  });
+
   it('in ids: its control tokens are single ones, a message that spells them keeps them as text', () => {
     const ids = chatIds(tokenizer, 'The bridge');
     expect(ids).toEqual(tokenizer.encodeMarkup(chatText(tokenizer, 'The bridge')));
