@@ -4,10 +4,14 @@
 import * as tf from '@tensorflow/tfjs-core';
 import { languageModel } from '../model/engine';
 import { familyOf, parameterCount, parameterShapes, type ModelConfig } from '../model/families';
+import { disposeState, type Optimizer } from '../learn/optimizer';
 import type { LanguageModel, TokenBatch } from '../model/types';
 import { disposeParams, type Params } from '../tensor/params';
 import type { Config } from './config';
+import { innerOptimizer } from './inner';
 import { workersOf, type ModelPair } from './memory';
+import { policyOptimizer } from './policyOptimizer';
+import { atStep } from './schedule';
 
 type Part = keyof ModelPair;
 
@@ -46,11 +50,19 @@ export function stepCost({ generator, target }: ModelPair, config: Config): Cost
   return { tokens, flop };
 }
 
+/** Updates of a step: of the generator, and the target's fine-tuning. */
+export const stepUpdates = ({ prompts, groupSize, minibatch, epochs, innerSteps }: Config): Readonly<Record<Part, number>> => ({
+  generator: epochs * Math.ceil((prompts * groupSize) / minibatch),
+  target: innerSteps,
+});
+
 /** What an engine does on this machine. */
 export interface Speed {
   readonly engine: string;
   /** Floating-point operations per second, as {@link stepCost} counts them. */
   readonly flops: number;
+  /** Seconds that the optimizer takes for a parameter: an update, of the target's also its reverse. */
+  readonly update: number;
 }
 
 /** Tokens of a measured text. */
@@ -90,6 +102,26 @@ const WORK: Record<Part, { units: number; run: (model: LanguageModel, params: Pa
   },
 };
 
+/** The optimizer of each part; only the target's is differentiated. */
+const OPTIMIZERS: Record<Part, (config: Config) => Optimizer> = {
+  generator: (config) => policyOptimizer(config, 0),
+  target: (config) => atStep(innerOptimizer(config), 0, config.steps),
+};
+
+/** Seconds that an optimizer takes for a parameter, on the backend. */
+function updateSeconds(part: Part, config: Config, params: Params): number {
+  const optimizer = OPTIMIZERS[part](config);
+  const count = Object.values(params).reduce((sum, { size }) => sum + size, 0);
+  const started = performance.now();
+  const before = optimizer.init(params);
+  tf.tidy(() => {
+    const after = optimizer.update(before, params);
+    if (part === 'target') optimizer.adjoint(before, after, params, after);
+  });
+  disposeState(before);
+  return (performance.now() - started) / 1000 / count;
+}
+
 /** Measures what an engine makes of a slice of a model, with more and more texts at once until it takes long enough. */
 async function speedOf(part: Part, config: ModelConfig, options: Config): Promise<Speed> {
   const sliced = slice(config);
@@ -111,7 +143,7 @@ async function speedOf(part: Part, config: ModelConfig, options: Config): Promis
     await secondsFor(size);
     let seconds = await secondsFor(size);
     while (seconds < ENOUGH && size < 64) seconds = await secondsFor((size *= 2));
-    return { engine: model.engine, flops: (flop * size) / seconds };
+    return { engine: model.engine, flops: (flop * size) / seconds, update: updateSeconds(part, options, params) };
   } finally {
     disposeParams(params);
     model.dispose();
@@ -132,7 +164,10 @@ export function describeCost(models: ModelPair, config: Config, speeds: Readonly
   const count = (n: number): string => n.toLocaleString('en-US', { maximumSignificantDigits: 2 });
   const hours = (seconds: number): string => count((config.steps * seconds) / 3600);
   const total = flop.generator + flop.target;
-  const here = flop.generator / speeds.generator.flops + flop.target / speeds.target.flops; // seconds a step
+  const updates = stepUpdates(config);
+  const seconds = (part: Part): number =>
+    flop[part] / speeds[part].flops + updates[part] * parameterCount(models[part]) * speeds[part].update;
+  const here = seconds('generator') + seconds('target'); // of a step
   const speed = (part: Part): string =>
     `${speeds[part].engine} for the ${part} (${count(speeds[part].flops / 1e9)} GFLOP/s measured)`;
   return (

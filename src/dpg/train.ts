@@ -6,7 +6,7 @@
  * The target starts every step from φ_0. All that a run is lies in its {@link TrainerState}: stop the loop and go on later with the same
  * state.
  */
-import { adamw, disposeState, type Optimizer, type TrainingState } from '../learn/optimizer';
+import { disposeState, type TrainingState } from '../learn/optimizer';
 import { exampleAdvantages, tokenAdvantages } from '../policy/advantages';
 import { grpoUpdate } from '../policy/grpo';
 import { responsesOf, rollout, type Rollouts } from '../policy/rollouts';
@@ -17,8 +17,9 @@ import type { Config } from './config';
 import type { Experiment } from './experiment';
 import { stepFluency } from './fluency';
 import { experimentAt, payResponses } from './inner';
+import { policyOptimizer } from './policyOptimizer';
 import { reading, writtenExamples } from './reading';
-import { linear } from './schedule';
+
 import { supportRule } from './supportRule';
 
 /** What one GRPO step logs; keys are TRL's where TRL has the quantity. */
@@ -82,10 +83,6 @@ export interface TrainStep {
   /** What people should know of this step, in a sentence. */
   readonly warning?: string;
 }
-
-/** The generator's Adam at a training step. */
-const policyOptimizer = ({ learningRate, learningRateEnd, steps }: Config, step: number): Optimizer =>
-  adamw({ learningRate: linear(learningRate, learningRateEnd, step, steps), b2: 0.95, epsRoot: 0 });
 
 /** The step that schedules take the next one for: they follow what has been reached where that is ahead of the clock. */
 const positionOf = ({ step, reached }: TrainerState, { steps }: Config): number => Math.max(step, reached * (steps - 1));

@@ -2,6 +2,7 @@ import * as tf from '@tensorflow/tfjs-core';
 import { describe, expect, it } from 'vitest';
 import { parseConfig, sharedKeys, type ConfigInput } from '../../src/dpg/config';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
+import { parameterCount } from '../../src/model/families';
 import { describeCost, measureSpeeds, stepCost } from '../../src/dpg/cost';
 import { adamw, sgd } from '../../src/learn/optimizer';
 import type { Gpt2Config } from '../../src/model/types';
@@ -101,8 +102,8 @@ describe('the cost', () => {
     const settings = config({ prompts: 3, groupSize: 2, promptLength: 10, maxNewTokens: 6, steps: 3600 });
     const hour = { generator: 2 * N * 96 * 4, target: 2 * N * 30 * 5 }; // a second a step
     const line = describeCost(models, settings, {
-      generator: { engine: 'fused, 2 workers', flops: hour.generator },
-      target: { engine: 'tape on wasm', flops: hour.target / 17 },
+      generator: { engine: 'fused, 2 workers', flops: hour.generator, update: 0 },
+      target: { engine: 'tape on wasm', flops: hour.target / 16, update: 1 / parameterCount(models.target) }, // a second an update
     });
     expect(line).toMatch(
       /^cost: 96 tokens of the generator and 30 of the target a step, .+ FLOP; 3,600 steps take about 18 hours here, /,
@@ -121,6 +122,7 @@ describe('the cost', () => {
       expect(speed.engine).toContain(engine);
       expect(speed.flops).toBeGreaterThan(0);
       expect(speed.flops).toBeLessThan(1e12);
+      expect(speed.update).toBeGreaterThan(0);
     }
     expect(tf.memory().numTensors).toBe(before);
   });
