@@ -16,8 +16,8 @@ export const summary = 'reference of the configuration keys';
 export const help = `dpg config [EXPERIMENT] [--json | --schema]
 dpg config --update FILE.md
 
-Prints the configuration keys of an experiment with meaning, unit, range, its own default and the paper's value, as a Markdown table; without
-EXPERIMENT those of all, and where their defaults differ. EXPERIMENT is one of
+Prints the configuration keys of an experiment with meaning, unit, range, its own default and the paper's value, as a Markdown table;
+without EXPERIMENT those of all, and where their defaults differ. EXPERIMENT is one of
 ${Object.keys(EXPERIMENTS).join(', ')}, or a module of your own such as ./my-target.mjs.
 
       --update FILE   writes the tables of all between the lines ${'<!-- config -->'} and ${'<!-- /config -->'} of FILE

@@ -83,12 +83,14 @@ function nvidia(): Check {
 
 const BACKEND_COSTS: Readonly<Record<BackendName, string>> = {
   'tfjs-node-gpu':
-    'no GPU by CUDA, larger models take long; needs Linux or Windows, CUDA 11.2, cuDNN 8.1 and: npm install @tensorflow/tfjs-node-gpu@4.22.0',
+    'no GPU by CUDA, larger models take long; needs Linux or Windows, CUDA 11.2, cuDNN 8.1 and: ' +
+    'npm install @tensorflow/tfjs-node-gpu@4.22.0',
   'tfjs-node': 'no native TensorFlow on the CPU; WebAssembly takes its place',
   wasm: 'without WebAssembly, training on the CPU is out of reach',
   cpu: 'not even plain JavaScript tensors work: the installation is broken',
   webgpu:
-    'no GPU by WebGPU (never taken by itself); needs on Linux Vulkan (libvulkan1 and what the driver loads), and: npm install --no-save webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0, then DPG_BACKEND=webgpu',
+    'no GPU by WebGPU (never taken by itself); needs on Linux Vulkan (libvulkan1 and what the driver loads), and: ' +
+    'npm install --no-save webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0, then DPG_BACKEND=webgpu',
 };
 
 /** Starts a backend in a process of its own: a native library that crashes must not take the doctor along. */

@@ -40,7 +40,10 @@ const commands: readonly Command[] = [
 const overview = (): string => {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const rows = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  return `dpg <command> [options]\n\n${rows.join('\n')}\n\n"dpg <command> --help" says more; --debug or DEBUG=1 shows where an error comes from.`;
+  return (
+    `dpg <command> [options]\n\n${rows.join('\n')}\n\n"dpg <command> --help" says more; --debug or DEBUG=1 shows ` +
+    'where an error comes from.'
+  );
 };
 
 /** Exit code of a program whose reader is gone: 128 and the number of SIGPIPE, as shells have it. */

@@ -31,8 +31,8 @@ Fine-tunes a model on the batches of every case and differentiates its target Φ
       --workers N     threads of the fused engine; default: one per core
       --out FILE      where the result goes; default: stdout
 
-The result is a JSON array of { "name", "phi", "tau", "trainLosses" }; tau is shaped like the batches. Where float32 does not carry tau there
-is a "warning", too, also on stderr.
+The result is a JSON array of { "name", "phi", "tau", "trainLosses" }; tau is shaped like the batches. Where float32 does not carry tau
+there is a "warning", too, also on stderr.
 Exit code: 0 done, 1 an error, 2 wrong usage or a spec that does not fit the model.`;
 
 const OPTIONS = {

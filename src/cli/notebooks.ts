@@ -10,7 +10,8 @@ export const name = 'notebooks';
 export const summary = 'execute the committed notebooks again, in place';
 export const help = `dpg notebooks [NAME]…
 
-Runs every notebook of notebooks/ (or those named, e.g. 02-sixty-seven) with the settings of its parameters cell and writes its outputs into it.
+Runs every notebook of notebooks/ (or those named, e.g. 02-sixty-seven) with the settings of its parameters cell and writes its outputs
+into it.
 
 Exit code: that of the first notebook that fails, as of "dpg notebook".`;
 

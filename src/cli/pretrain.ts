@@ -39,7 +39,8 @@ export async function run(argv: string[]): Promise<number> {
     const report = await makeSmallModel({ ...recipe, steps: steps ?? recipe.steps }, folder, {}, progress);
     writeReport(out, report);
     console.log(
-      `${report.name}: ${report.parameters} parameters, validation loss ${report.validationLoss.toFixed(3)} nats per token, ${report.seconds.toFixed(0)} s`,
+      `${report.name}: ${report.parameters} parameters, validation loss ${report.validationLoss.toFixed(3)} nats per ` +
+        `token, ${report.seconds.toFixed(0)} s`,
     );
   }
   return 0;

@@ -11,8 +11,8 @@ export const name = 'report';
 export const summary = 'a run in one look, as one HTML file';
 export const help = `dpg report RUN [-o FILE.html]
 
-RUN is a run folder, or the name of one in runs/. Writes its result, curves, pictures, texts with what each token was paid, and configuration
-into one file that opens without a network.
+RUN is a run folder, or the name of one in runs/. Writes its result, curves, pictures, texts with what each token was paid, and
+configuration into one file that opens without a network.
 
   -o, --out FILE   default RUN/report.html
 

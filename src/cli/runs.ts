@@ -17,8 +17,8 @@ list     the runs in DIR, by default runs/: how far they came and what they reac
 show     one run with its configuration, its environment and its last step
 compare  the configuration keys in which runs differ, and their final metrics side by side
 
-RUN is a run folder, or the name of one in runs/. A run is "running" while a process writes there, "complete" once it has a summary of its last
-step, "damaged" where a file cannot be read, else "stopped": dpg train --resume RUN goes on with it.
+RUN is a run folder, or the name of one in runs/. A run is "running" while a process writes there, "complete" once it has a summary of its
+last step, "damaged" where a file cannot be read, else "stopped": dpg train --resume RUN goes on with it.
 Exit code: 0 done, 2 wrong usage or no such run.`;
 
 /** Runs the command; see `help` for the exit code. */

@@ -32,7 +32,8 @@ exports \`objective\` and, if it likes, name, keys, defaults, models, observe, p
       --evaluator NAME  a model that takes no part: validation asks it how likely the texts are
       --json            one JSON object per step on stdout, then the summary`;
 
-const ending = `Ctrl-C, SIGTERM, SIGHUP, and output that nobody reads, end the run after its current step, with a checkpoint; --resume goes on.
+const ending = `Ctrl-C, SIGTERM, SIGHUP, and output that nobody reads, end the run after its current step, with a checkpoint; --resume
+goes on.
 Exit code: 0 done, 1 an error, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 output that nobody reads.`;
 
 export const help = `${usage}

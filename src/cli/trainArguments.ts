@@ -89,7 +89,8 @@ export async function parseArguments(argv: string[], command = 'train'): Promise
   if (values.resume !== undefined) return { ...(await resumeArguments(positionals[0], values)), ...common };
   if (positionals.length !== 1)
     throw new UsageError(
-      `dpg ${command} takes one EXPERIMENT of ${Object.keys(EXPERIMENTS).join(', ')}, or a module such as ./my-target.mjs (got ${positionals.join(' ') || 'none'})`,
+      `dpg ${command} takes one EXPERIMENT of ${Object.keys(EXPERIMENTS).join(', ')}, or a module such as ` +
+        `./my-target.mjs (got ${positionals.join(' ') || 'none'})`,
     );
   const definition = await definitionOf(positionals[0]);
   return { definition, ...(await newArguments(definition, keys, values)), ...common };

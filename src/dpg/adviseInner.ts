@@ -88,7 +88,9 @@ export async function adviseInner(
     const deviation = Math.sqrt(covariance(predicted, predicted));
     const phi_deviation = Math.sqrt(covariance(phis, phis));
     const together = covariance(predicted, phis);
-    const [agreement, slope] = together === 0 ? [0, 0] : [together / deviation / phi_deviation, together / deviation ** 2]; // 0: nothing moves
+    const moves = together !== 0;
+    const agreement = moves ? together / deviation / phi_deviation : 0;
+    const slope = moves ? together / deviation ** 2 : 0;
     rows.push({ inner_eps_root: innerEpsRoot, agreement, slope, phi_deviation });
   }
   const predicted = rows.map(({ agreement, phi_deviation }) => agreement * phi_deviation);

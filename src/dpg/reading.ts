@@ -17,7 +17,8 @@ export function reading({
   if (isSameTokenizer(generator.tokenizer, target.tokenizer)) return (responses) => ({ responses, metrics: {} });
   if (config.credit !== 'example')
     throw new RangeError(
-      `config: credit '${config.credit}' needs one tokenizer for generator and target (a token of one is none of the other's); take 'example'`,
+      `config: credit '${config.credit}' needs one tokenizer for generator and target (a token of one is none of the ` +
+        `other's); take 'example'`,
     );
   return transcriber(generator.tokenizer, target.tokenizer, config.maxNewTokens);
 }

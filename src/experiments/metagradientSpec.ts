@@ -121,7 +121,9 @@ function* badPatch({ pattern, token_offset, dim_offset }: PatternTarget, { n_emb
   if (token_offset + columns > vocab_size || dim_offset + pattern.length > n_embd)
     yield {
       path: ['target', 'pattern'],
-      message: `${pattern.length} dimensions from ${dim_offset} on × ${columns} tokens from ${token_offset} on lie outside the LM head (${n_embd} × ${vocab_size})`,
+      message:
+        `${pattern.length} dimensions from ${dim_offset} on × ${columns} tokens from ${token_offset} on lie outside the ` +
+        `LM head (${n_embd} × ${vocab_size})`,
     };
 }
 

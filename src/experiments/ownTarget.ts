@@ -132,7 +132,8 @@ export async function loadDefinition(nameOrFile: string): Promise<Definition> {
   if (Object.hasOwn(EXPERIMENTS, nameOrFile)) return EXPERIMENTS[nameOrFile];
   if (!/\.[cm]?js$/.test(nameOrFile) || !existsSync(nameOrFile))
     throw new RangeError(
-      `there is no experiment ${JSON.stringify(nameOrFile)}: take one of ${Object.keys(EXPERIMENTS).join(', ')}, or a module of your own such as ./my-target.mjs`,
+      `there is no experiment ${JSON.stringify(nameOrFile)}: take one of ${Object.keys(EXPERIMENTS).join(', ')}, or a ` +
+        `module of your own such as ./my-target.mjs`,
     );
   const file = path.resolve(nameOrFile);
   const exported = (await import(pathToFileURL(file).href)) as { default?: object };

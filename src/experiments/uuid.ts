@@ -94,7 +94,8 @@ export const uuidDefinition: Definition<UuidConfig, OutputParts<UuidConfig>> = {
     supportMinP: 0.01, // else, a word in the midst of a UUID, of which each is rare and all together are not, derails outputs
     supportOf: 'itself',
     innerSteps: 64,
-    innerLearningRate: 5e-4, // a weak fine-tuning tells early texts apart more clearly, but pays the last wrong characters as well as the right ones
+    // a weak fine-tuning tells early texts apart more clearly, but pays the last wrong characters as well as the right ones
+    innerLearningRate: 5e-4,
     innerLearningRateEnd: 1e-3,
     innerEpsRoot: 1e-5,
     credit: 'both',

@@ -79,7 +79,8 @@ function checkedTensors(
   const start = Number(tensorDataOffset);
   if (!littleEndian) refuse('it is big-endian, which is not read');
   if (start > size) refuse(`its header ends behind the file (${size} bytes): the file is truncated`);
-  if (Object.keys(metadata).length !== Number(metadata.kv_count) + 3) refuse('its header has a key twice'); // version and the two counts are added
+  const added = 3; // version and the two counts
+  if (Object.keys(metadata).length !== Number(metadata.kv_count) + added) refuse('its header has a key twice');
   const tensors = new Map<string, GgufTensor>();
   for (const { name, shape, dtype, offset } of tensorInfos) {
     if (tensors.has(name)) refuse(`it has the tensor ${shown(name)} twice`);

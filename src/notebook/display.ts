@@ -55,7 +55,9 @@ export function liveFigure(): LiveFigure {
  */
 export function markdown(template: TemplateStringsArray, ...values: readonly (string | number)[]): void {
   const literal = (value: unknown) =>
-    `<span class="${NO_TEX}">${printable(String(value)).replace(/[!-/:-@[-`{-~\n]/g, (character) => `&#${character.charCodeAt(0)};`)}</span>`;
+    `<span class="${NO_TEX}">` +
+    printable(String(value)).replace(/[!-/:-@[-`{-~\n]/g, (character) => `&#${character.charCodeAt(0)};`) +
+    '</span>';
   const join = (parts: readonly string[], convert: (value: unknown) => string) =>
     parts.map((part, i) => part + (i < values.length ? convert(values[i]) : '')).join('');
   const plain = template.map((part) => part.replace(/\*\*|`/g, '')); // what a reader sees who does not trust the notebook

@@ -19,7 +19,9 @@ function withoutAlpha(pixels: Uint8Array): Buffer {
 export function toPdf({ pixels, width, height }: { pixels: Uint8Array; width: number; height: number }, scale: number): Buffer {
   const [pageWidth, pageHeight] = [width, height].map((side) => ((side / scale) * POINTS).toFixed(2));
   const drawing = Buffer.from(`${pageWidth} 0 0 ${pageHeight} 0 0 cm /Picture Do`);
-  const image = `/Type /XObject /Subtype /Image /Width ${width} /Height ${height} /ColorSpace /DeviceRGB /BitsPerComponent 8 /Filter /FlateDecode`;
+  const image =
+    `/Type /XObject /Subtype /Image /Width ${width} /Height ${height} /ColorSpace /DeviceRGB ` +
+    `/BitsPerComponent 8 /Filter /FlateDecode`;
   const objects: (readonly [string, Buffer?])[] = [
     ['/Type /Catalog /Pages 2 0 R'],
     ['/Type /Pages /Kids [3 0 R] /Count 1'],

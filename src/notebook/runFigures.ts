@@ -75,7 +75,9 @@ export const wordCurves = (steps: Steps): Figure =>
     xTitle: 'GRPO step',
     yTitle: 'share',
     yRange: [0, 1.02],
-    caption: `distinct-2: different pairs of words among all; self-BLEU-2: what a response shares with others. Of 256 responses.${meansNote(steps)}`,
+    caption:
+      'distinct-2: different pairs of words among all; self-BLEU-2: what a response shares with others. Of 256 responses.' +
+      meansNote(steps),
   });
 
 /** How surprising the text has become to the untouched generator; its first value is that of untrained text. */

@@ -33,7 +33,8 @@ const WRITERS: Readonly<Record<string, (figure: PlotlyFigure) => string | Uint8A
   '.png': (figure) => required(toPng(toSvg(still(figure)))),
   '.pdf': (figure) => toPdf(required(render(toSvg(still(figure)), PDF_SCALE)), PDF_SCALE),
   '.html': (figure) =>
-    `<!doctype html><meta charset="utf-8"><title>${escapeHtml(titleOf(figure.layout))}</title>${String(figureBundle(figure)['text/html'])}\n`,
+    `<!doctype html><meta ` +
+    `charset="utf-8"><title>${escapeHtml(titleOf(figure.layout))}</title>${String(figureBundle(figure)['text/html'])}\n`,
 };
 
 function required<T>(rendered: T | null): T {

@@ -157,7 +157,8 @@ export function describeComparison(
   const below = others.filter((method) => spreads.get(method)!.high < own.low);
   const undecided = others.filter((method) => !above.includes(method) && !below.includes(method));
   return (
-    `${name} on held-out prompts, ${methodLabel(reference)}: ${number(own.mean)} (${range(own)}). Every seed above all of its seeds: ${listed(above)}. ` +
+    `${name} on held-out prompts, ${methodLabel(reference)}: ${number(own.mean)} (${range(own)}). Every seed above ` +
+    `all of its seeds: ${listed(above)}. ` +
     `Every seed below: ${listed(below)}. Ranges overlap, so that these seeds decide nothing: ${listed(undecided)}.`
   );
 }

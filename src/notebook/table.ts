@@ -95,7 +95,8 @@ function html({ head, index, cells, numeric, caption }: Contents): string {
       (index ? cell('th', index[i], false) : '') + row.map((text, column) => cell('td', text, numeric[column])).join(''),
   );
   return (
-    `<table class="dataframe ${NO_TEX}" style="font-variant-numeric:tabular-nums">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
+    `<table class="dataframe ${NO_TEX}" ` +
+    `style="font-variant-numeric:tabular-nums">${caption && `<caption style="text-align:left">${escapeHtml(caption)}</caption>`}` +
     `<thead><tr>${corner}${top}</tr></thead><tbody>${rows.map((row) => `<tr>${row}</tr>`).join('')}</tbody></table>`
   );
 }

@@ -78,7 +78,8 @@ export async function exportGenerator(
   const card = [
     '---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- dataset-policy-gradient\n- synthetic-data\n---',
     `# ${basename(resolve(folder))}`,
-    `A ${familyOf(checkpoint.config).title} (${n_layer} ${n_layer === 1 ? 'layer' : 'layers'}, width ${n_embd}, ${n_positions} positions, vocabulary ${vocab_size}) trained to write synthetic data, ` +
+    `A ${familyOf(checkpoint.config).title} (${n_layer} ${n_layer === 1 ? 'layer' : 'layers'}, width ${n_embd}, ` +
+      `${n_positions} positions, vocabulary ${vocab_size}) trained to write synthetic data, ` +
       `so that ${purpose}. It was trained with Dataset Policy Gradient: ${PAPER}.`,
     'The LM head is not tied to the embedding.',
     describeRun(run),
@@ -98,7 +99,8 @@ export async function exportDataset(
 ): Promise<void> {
   if (rows.length === 0) throw new Error(`nothing to export to ${folder}: the data set has no rows`);
   const card = [
-    '---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train.jsonl\ntags:\n- dataset-policy-gradient\n- synthetic-data\n---',
+    '---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train.jsonl\ntags:\n' +
+      '- dataset-policy-gradient\n- synthetic-data\n---',
     `# ${basename(resolve(folder))}`,
     `${rows.length} synthetic examples (columns: ${Object.keys(rows[0]).join(', ')}), written by a generator that was trained so that ` +
       `${purpose}. Method: Dataset Policy Gradient, ${PAPER}.`,

@@ -108,7 +108,8 @@ export function resumeRun(folder: string, change: Values = {}): ResumedRun {
     const record = readRun(folder);
     const { state: saved, ignored } = latestCheckpoint(join(folder, 'checkpoints'));
     if (!saved) requireNoRows(folder, ignored);
-    const { rowBytes, config, state } = saved ? unpack(saved) : { rowBytes: {} as Record<string, number>, config: record.config, state: null };
+    const nothing = { rowBytes: {} as Record<string, number>, config: record.config, state: null };
+    const { rowBytes, config, state } = saved ? unpack(saved) : nothing;
     requireUnchanged(folder, record, config, change);
     for (const [name, schema] of Object.entries(ROWS)) checkRows(join(folder, name), rowBytes[name] ?? 0, schema, state?.step ?? 0);
     for (const place of [folder, join(folder, 'checkpoints')]) removeLeftovers(place);
@@ -254,7 +255,8 @@ function requireNoRows(folder: string, ignored: LatestCheckpoint['ignored']): vo
   if (!ignored.length && Object.keys(ROWS).every((name) => fileSize(join(folder, name)) === 0)) return;
   const reasons = ignored.map(({ reason }) => `\n  ${reason}`).join('');
   throw new Error(
-    `no checkpoint in ${join(folder, 'checkpoints')} is readable; the rows stay as they are: start a new run in another folder${reasons && ':'}${reasons}`,
+    `no checkpoint in ${join(folder, 'checkpoints')} is readable; the rows stay as they are: ` +
+      `start a new run in another folder${reasons && ':'}${reasons}`,
   );
 }
 

@@ -35,7 +35,10 @@ function polyfillNodeUtil(): void {
   util.isArray ??= Array.isArray;
 }
 
-/** @throws Error if the package is absent, or its install step could not fetch libtensorflow: loading it then would register kernels that cannot run */
+/**
+ * @throws Error if the package is absent, or its install step could not fetch libtensorflow: loading it then would register kernels that
+ * cannot run
+ */
 function requireBinding(name: string): void {
   const library = path.join(path.dirname(require.resolve(`${name}/package.json`)), 'lib');
   const folders = existsSync(library) ? readdirSync(library) : [];

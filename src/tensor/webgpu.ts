@@ -114,7 +114,8 @@ function readAtOnce(backend: WebGpuBackend): void {
   const original = backend.readSync.bind(backend);
   backend.readSync = (id) => {
     const { values, dtype } = backend.tensorMap.get(id);
-    return values || dtype === 'complex64' ? original(id) : readFromGpu(backend, id); // the original reads the parts of complex numbers by readSync
+    const isHere = values || dtype === 'complex64'; // the original reads the parts of complex numbers by readSync
+    return isHere ? original(id) : readFromGpu(backend, id);
   };
   backend.read = async (id) => backend.readSync(id);
 }

@@ -86,7 +86,8 @@ function byteLevelBpe(tokens: readonly string[], key: (name: string) => unknown)
   if (model !== 'gpt2') throw new Error(`its tokenizer is of the kind ${JSON.stringify(model)} (read are "gpt2" and "llama")`);
   if (!Object.hasOwn(PRE_TOKENIZERS, pre))
     throw new Error(
-      `its tokenizer cuts text as ${JSON.stringify(pre)} (read are ${Object.keys(PRE_TOKENIZERS).join(', ')}): take the model's safetensors`,
+      `its tokenizer cuts text as ${JSON.stringify(pre)} (read are ${Object.keys(PRE_TOKENIZERS).join(', ')}): take ` +
+        `the model's safetensors`,
     );
   if (!Array.isArray(merges)) throw new Error('its tokenizer has no merges (tokenizer.ggml.merges)');
   return {

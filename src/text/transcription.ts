@@ -55,8 +55,10 @@ export function transcriber(from: Tokenizer, to: Tokenizer, limit: number): (res
 /** @throws RangeError unless `to` can read every character that occurs in a token of `from` */
 function requireReadable(from: Tokenizer, to: Tokenizer): void {
   const characters = new Set<string>();
-  for (let id = 0; id < from.vocabSize; id++)
-    if (from.isToken(id)) for (const character of from.decode([id, id])) characters.add(character); // twice: a space at the start may be lost
+  for (let id = 0; id < from.vocabSize; id++) {
+    const twice = from.isToken(id) ? from.decode([id, id]) : ''; // a space at the start may be lost
+    for (const character of twice) characters.add(character);
+  }
   for (const character of characters) {
     try {
       to.encode(character);

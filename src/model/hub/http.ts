@@ -99,7 +99,8 @@ async function persistently<T>(patience: Patience, attempt: () => Promise<T>): P
 async function request(hub: Connection, url: URL, init: RequestInit): Promise<undici.Response> {
   const headers = new undici.Headers(init.headers as undici.HeadersInit);
   headers.set('Accept-Encoding', 'identity'); // ranges are of the file's own bytes
-  if (hub.token && url.origin === new URL(hub.endpoint).origin) headers.set('Authorization', `Bearer ${hub.token}`); // a redirect elsewhere drops it
+  const isOwn = url.origin === new URL(hub.endpoint).origin;
+  if (hub.token && isOwn) headers.set('Authorization', `Bearer ${hub.token}`); // a redirect elsewhere drops it
   const response = await undici.fetch(url, { headers, signal: init.signal, dispatcher: hub.proxies }).catch((error: unknown) => {
     throw failure(hub, error);
   });
