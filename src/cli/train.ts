@@ -3,11 +3,14 @@ import path from 'node:path';
 import { sharedKeys } from '../dpg/config';
 import { EXPERIMENTS } from '../experiments/experiments';
 import { describeMemory, estimateMemory, isLarge } from '../dpg/memory';
-import { newRun, record, resumedRun, type Run } from '../runs/record';
 import type { Experiment } from '../dpg/experiment';
+import { validate } from '../dpg/validate';
+import { joinRanks } from '../model/ranks/collective';
 import { endRun } from '../notebook/rerun';
 import { describeBackend, startBackend, type BackendChoice } from '../tensor/backend';
+import { disposeParams } from '../tensor/params';
 import { keyHelp } from './keyHelp';
+import { agreedStop, onRanks, openOnRanks, stepsOf, type AgreedStop, type RankRun } from './ranks';
 import { stepLine } from './stepLine';
 import { stopRequest } from './stopRequest';
 import { definitionOf, experimentAmong, experimentOf, parseArguments, type Arguments } from './trainArguments';
@@ -32,7 +35,10 @@ exports \`objective\` and, if it likes, name, keys, defaults, models, observe, p
       --evaluator NAME  a model that takes no part: validation asks it how likely the texts are
       --json            one JSON object per step on stdout, then the summary`;
 
-const ending = `Ctrl-C, SIGTERM, SIGHUP, and output that nobody reads, end the run after its current step, with a checkpoint; --resume
+const ending = `On several processes or machines: torchrun --nproc-per-node 2 notebooks/python/dpg_ranks.py train EXPERIMENT --out DIR …
+(srun, Ray: notebooks/python/README.md). Started again with the same command, such a run goes on.
+
+Ctrl-C, SIGTERM, SIGHUP, and output that nobody reads, end the run after its current step, with a checkpoint; --resume
 goes on.
 Exit code: 0 done, 1 an error, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP, 141 output that nobody reads.`;
 
@@ -52,17 +58,20 @@ export async function helpFor(argv: readonly string[]): Promise<string> {
 }
 
 /** Runs the steps, showing each. */
-async function runSteps(experiment: Experiment, run: Run, { json, checkpoints }: Arguments, signal: AbortSignal): Promise<void> {
+async function runSteps(experiment: Experiment, run: RankRun, { json, checkpoints }: Arguments, stop: AgreedStop): Promise<void> {
   const line = stepLine({ total: experiment.config.steps, out: process.stdout });
   const warn = json ? undefined : line.say;
-  for await (const { row } of record(experiment, run, { ...checkpoints, signal, warn }))
+  for await (const { row } of stepsOf(experiment, run, { ...checkpoints, signal: stop.signal, warn })) {
     if (json) console.log(JSON.stringify(row));
     else line.show(row);
+    await stop.afterStep(row);
+  }
   line.end();
 }
 
-/** Validates on held-out prompts and writes the summary. */
-async function finish(experiment: Experiment, run: Run, json: boolean): Promise<void> {
+/** Validates on held-out prompts; rank 0 writes the summary. */
+async function finish(experiment: Experiment, { run, state }: RankRun, json: boolean): Promise<void> {
+  if (!run) return disposeParams((await validate(experiment, state)).tuned);
   const { after, summary } = await endRun(experiment, run);
   const { examples: _, ...result } = summary;
   const { path: folder } = run.folder;
@@ -83,27 +92,30 @@ function describeStart({ generator, target, config }: Experiment, backend: Backe
 
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
+  const ranks = joinRanks();
   const args = await parseArguments(argv);
-  const experiment = await experimentOf(args);
-  const { resume, change, out, models, json } = args;
+  const experiment = onRanks(await experimentOf(args), ranks);
+  const { json } = args;
   const backend = await startBackend();
-  const current = resume ? resumedRun(experiment, resume, change) : newRun(experiment, out, models);
-  const { folder, state } = current;
+  const current = await openOnRanks(experiment, args, ranks);
+  const { run: { folder } = {}, state } = current;
   const say = json ? console.error : console.log;
   const stop = stopRequest();
+  const agreed = agreedStop(ranks, stop);
   try {
-    say(describeStart(experiment, backend, folder.path));
-    await runSteps(experiment, current, args, stop.signal);
-    if (stop.signal.aborted) {
-      say(`stopped after step ${state.step}; go on with: dpg train --resume ${folder.path}`);
-      return stop.exitCode();
+    if (folder) say(describeStart(experiment, backend, folder.path));
+    await runSteps(experiment, current, args, agreed);
+    if (agreed.signal.aborted) {
+      if (folder) say(`stopped after step ${state.step}; go on with: dpg train --resume ${folder.path}`);
+      return agreed.exitCode();
     }
     stop.dispose(); // the checkpoint is taken: what ends the validation may end the process
     await finish(experiment, current, json);
     return 0;
   } finally {
     stop.dispose();
-    folder.close();
+    folder?.close();
     for (const { model } of [experiment.generator, experiment.target]) model.dispose();
+    ranks.close();
   }
 }

@@ -15,7 +15,7 @@ import { shown } from '../files/printable';
 import { tokenizerFiles } from '../text/tokenizer';
 import { exportRun } from './export';
 import { describeEnvironment } from './environment';
-import { createRun, readRun, resumeRun, type RunFolder } from './runFolder';
+import { createRun, readRun, readState, resumeRun, type RunFolder } from './runFolder';
 import { newRunFolder, runPath, type RunOrName } from './runName';
 import type { SavedState } from './savedState';
 import type { RunRecord } from './records';
@@ -83,8 +83,14 @@ function fromSaved({ step, trees, values }: SavedState): TrainerState {
   };
 }
 
+/** Of a run that another process has opened and writes: where it goes on. */
+export function stateOf(experiment: Experiment, folder: string): TrainerState {
+  const saved = readState(folder);
+  return saved?.step ? fromSaved(saved) : startTraining(experiment);
+}
+
 /** SHA-256 over names, shapes and numbers. */
-function fingerprint(params: Params): string {
+export function fingerprint(params: Params): string {
   const hash = createHash('sha256');
   for (const name of Object.keys(params).sort()) hash.update(`${name} ${params[name].shape}\n`).update(params[name].dataSync());
   return hash.digest('hex');

@@ -122,6 +122,12 @@ export function resumeRun(folder: string, change: Values = {}): ResumedRun {
   });
 }
 
+/** The newest whole checkpoint of a run that another process writes, or null; nothing is changed. */
+export function readState(folder: string): SavedState | null {
+  const { state } = latestCheckpoint(join(folder, 'checkpoints'));
+  return state && unpack(state).state;
+}
+
 /** Reads `config.json` of a run folder. @throws Error if there is none, or one that does not fit */
 export function readRun(folder: string): RunRecord {
   const path = join(folder, 'config.json');
