@@ -1,7 +1,7 @@
 """One run of `dpg train` on several ranks: this file starts `dpg` and sums for it, with torch.distributed.
 
     torchrun --nproc-per-node 2 --max-restarts 3 notebooks/python/dpg_ranks.py train sixty-seven --out runs/ranks --workers 1
-    srun --ntasks 2 --kill-on-bad-exit python3 notebooks/python/dpg_ranks.py train sixty-seven --out runs/ranks --workers 1
+    srun -N 2 -K python3 notebooks/python/dpg_ranks.py train sixty-seven --out runs/ranks --workers 1
 
 Every rank computes a share of the examples. Gradients are summed by gloo, or NCCL where every rank has a GPU of its own. Needs
 `pip install torch`. The ranks are those of RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, or of Slurm.
@@ -43,8 +43,10 @@ class Group:
     """The ranks: their sums, and the news that one has ended."""
 
     def __init__(self):
-        dist.init_process_group("gloo", timeout=JOINING)
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        store, self.rank, self.size = next(dist.rendezvous("env://", timeout=JOINING))
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # torchrun's store still holds the addresses of those before
+        store = dist.PrefixStore(f"dpg-{attempt}", store)
+        dist.init_process_group("gloo", store=store, rank=self.rank, world_size=self.size, timeout=JOINING)
         self.group = dist.new_group(backend="gloo", timeout=FOR_EVER)
         local = int(os.environ.get("LOCAL_RANK", 0))
         everywhere = torch.tensor([int(dist.is_nccl_available() and torch.cuda.device_count() > local)])
@@ -125,13 +127,14 @@ class Node:
     def __init__(self, group, argv):
         self.group = group
         folder = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
-        self.file = tempfile.NamedTemporaryFile(prefix="dpg-ranks-", dir=folder)
+        self.file = tempfile.TemporaryFile(dir=folder, buffering=0)  # has no name, so that nothing is left of it however this ends
         self.socket, theirs = socket.socketpair()
-        shared = {"DPG_RANKS_SOCKET": str(theirs.fileno()), "DPG_RANKS_MEMORY": self.file.name}
+        files = [theirs.fileno(), self.file.fileno()]
+        shared = {"DPG_RANKS_SOCKET": str(files[0]), "DPG_RANKS_MEMORY": str(files[1])}
         env = {**os.environ, **shared, "DPG_RANK": str(group.rank), "DPG_RANKS": str(group.size)}
         quiet = {"stdout": subprocess.DEVNULL} if group.rank else {}
         self.process = subprocess.Popen(
-            [os.environ.get("NODE", "node"), str(DPG), *argv], env=env, pass_fds=[theirs.fileno()], start_new_session=True, **quiet
+            [os.environ.get("NODE", "node"), str(DPG), *argv], env=env, pass_fds=files, start_new_session=True, **quiet
         )
         theirs.close()
         self.lost = threading.Event()
@@ -150,7 +153,9 @@ class Node:
             self.say(f"done {answer}")
 
     def answer(self, word, count):
-        own = torch.from_file(self.file.name, shared=True, size=count, dtype=torch.uint8) if count else torch.empty(0, dtype=torch.uint8)
+        own = torch.empty(0, dtype=torch.uint8)
+        if count:
+            own = torch.from_file(f"/dev/fd/{self.file.fileno()}", shared=True, size=count, dtype=torch.uint8)
         if word == "sum":
             self.group.sum(own.view(torch.float32))
             return ""
@@ -158,7 +163,6 @@ class Node:
         self.file.seek(0)
         for part in parts:
             self.file.write(part.numpy().tobytes())
-        self.file.flush()
         return " ".join(str(part.numel()) for part in parts)
 
     def gone(self, sentence):
@@ -188,9 +192,10 @@ def main(argv):
     wanted = []
 
     def stop(number, _):
-        """Node hears one signal, which a batch system may have sent to it, too: the second of a kind would end it at once."""
+        """Node hears of the first alone, and as one that no batch system has sent to it, too: the second of a kind ends it at once."""
+        if not wanted:
+            node.process.send_signal(signal.SIGHUP)
         wanted.append(number)
-        node.process.send_signal(signal.SIGHUP)
 
     for name in ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1"]:
         signal.signal(getattr(signal, name), stop)

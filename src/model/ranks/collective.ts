@@ -4,7 +4,7 @@
  * The sum is not ours: beside every rank, `notebooks/python/dpg_ranks.py` runs `torch.distributed`. It has started this process and shares
  * a file of memory with it; one line on a socket says what to do with the numbers in it, one line comes back when it is done.
  */
-import { closeSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
@@ -31,7 +31,7 @@ export const oneRank: Collective = {
   close: () => undefined,
 };
 
-/** What the environment that `dpg_ranks.py` gives its child says of it. */
+/** What the environment that `dpg_ranks.py` gives its child says of it; socket and memory are descriptors of open files. */
 const VARIABLES = ['DPG_RANK', 'DPG_RANKS', 'DPG_RANKS_SOCKET', 'DPG_RANKS_MEMORY'] as const;
 
 /**
@@ -41,7 +41,7 @@ const VARIABLES = ['DPG_RANK', 'DPG_RANKS', 'DPG_RANKS_SOCKET', 'DPG_RANKS_MEMOR
 export function joinRanks(env: Readonly<Record<string, string | undefined>> = process.env): Collective {
   const [rank, size, socket, memory] = VARIABLES.map((name) => env[name]);
   if (memory === undefined) return oneRank;
-  const file = openSync(memory, 'r+');
+  const file = Number(memory);
   const { ask, end } = conversation(Number(socket));
   const exclusively = queue();
   return {
@@ -83,7 +83,7 @@ function queue(): <T>(call: () => Promise<T>) => Promise<T> {
 function conversation(descriptor: number) {
   const socket = new Socket({ fd: descriptor });
   let gone: Error | undefined;
-  let waiting: PromiseWithResolvers | undefined;
+  let waiting: Waiting | undefined;
   const fail = (sentence: string): void => {
     gone ??= new Error(sentence);
     waiting?.reject(gone);
@@ -97,7 +97,7 @@ function conversation(descriptor: number) {
   socket.on('close', () => fail('the process beside this rank, dpg_ranks.py, has ended: start the run again'));
   socket.unref(); // a rank that waits for nothing may end
   return {
-    async ask(line: string): Promise<string> {
+    ask: async (line: string): Promise<string> => {
       if (gone) throw gone;
       socket.ref();
       try {
@@ -113,7 +113,7 @@ function conversation(descriptor: number) {
   };
 }
 
-interface PromiseWithResolvers {
+interface Waiting {
   readonly resolve: (answer: string) => void;
   readonly reject: (error: Error) => void;
 }
