@@ -1,5 +1,5 @@
 /** `dpg new`: a folder of one's own, with a target and a notebook that run as they are. */
-import { existsSync, symlinkSync } from 'node:fs';
+import { constants, copyFileSync, existsSync, symlinkSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeFolder, readFolder, writeFileAtomic } from '../files/atomicFile';
@@ -15,13 +15,10 @@ export const help = `dpg new FOLDER
 Makes FOLDER, called like the experiment, with
   target.mjs        what the fine-tuned model is to become: for "npx dpg train FOLDER/target.mjs", and for the notebook
   NAME.ipynb        trains on it, shows what came of it, and ends with a report: Jupyter, VS Code, "npx dpg notebook"
-  node_modules/     links to this package and to the libraries that a notebook imports
+  node_modules/     links to this package and to the library that targets are written in, and plotly.js for the figures
 and registers the TypeScript kernel of notebooks for the current user, as "dpg kernel install" does.
 
 Exit code: 0 done, 1 the kernel could not be registered, 2 wrong usage, or the folder holds something.`;
-
-/** What target and notebook import, and what Jupyter draws figures with. */
-const PACKAGES = ['@tensorflow/tfjs-core', 'plotly.js-dist'];
 
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
@@ -46,13 +43,16 @@ export async function run(argv: string[]): Promise<number> {
 
 /** Node, TypeScript in a notebook and Jupyter's file server all look for packages beside the notebook. */
 function linkPackages(folder: string): void {
-  const link = (name: string, target: string): void => {
-    const place = path.join(folder, 'node_modules', name);
-    makeFolder(path.dirname(place));
-    symlinkSync(target, place, 'junction');
+  const place = (name: string): string => {
+    const at = path.join(folder, 'node_modules', name);
+    makeFolder(path.dirname(at));
+    return at;
   };
+  const link = (name: string, target: string): void => symlinkSync(target, place(name), 'junction');
   link('dataset-policy-gradient', ROOT);
-  for (const each of PACKAGES) link(each, path.dirname(require.resolve(`${each}/package.json`)));
+  link('@tensorflow/tfjs-core', path.dirname(require.resolve('@tensorflow/tfjs-core/package.json')));
+  // a copy: Jupyter's server (by Tornado 6.5.9) delivers no file that a link takes out of its folder
+  copyFileSync(require.resolve('plotly.js-dist/plotly.js'), place('plotly.js-dist/plotly.js'), constants.COPYFILE_FICLONE);
 }
 
 const KERNEL = { display_name: 'TypeScript', language: 'typescript', name: 'tslab' };

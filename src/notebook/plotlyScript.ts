@@ -14,7 +14,7 @@ export const PLOTLY = {
 /** Charts follow the page's width. No data leaves by a "Share chart" button, and MathJax does not read dollar signs in labels as TeX. */
 export const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: '', typesetMath: false };
 
-// plotly.js is loaded once a page: from the folders above the notebook, nearest first, then from the mirror; where neither works, the
+// plotly.js is loaded once a page: from the notebook's folder and those above it, nearest first, then from the mirror; where neither works, the
 // picture stays. `define` is hidden meanwhile, or libraries inside plotly.js would register with the RequireJS of Jupyter Notebook 6.
 const DRAW = `function(name,figure,plotly){
 function draw(){[].forEach.call(document.getElementsByClassName(name),function(place){
@@ -28,8 +28,8 @@ script.src=url;if(url===plotly.url){script.crossOrigin="anonymous";script.integr
 if(define&&define.amd)window.define=undefined;
 script.onload=script.onerror=function(event){window.define=define;event.type==="load"&&window.Plotly?done():fail()};
 document.head.appendChild(script)}).catch(function(){return load(urls)})}
-function urls(){var at=/^(.*?\\/)(?:lab\\/tree|doc\\/tree|notebooks|tree)\\/(.+)$/.exec(location.pathname),found=[];
-if(at)for(var folders=at[2].split("/").slice(0,-2);;folders.pop()){
+function urls(){var at=/^(.*?\\/)(?:(?:lab|doc)(?:\\/workspaces\\/[^/]+)?\\/tree|notebooks|tree)\\/(.+)$/.exec(location.pathname),found=[];
+if(at)for(var folders=at[2].split("/").slice(0,-1);;folders.pop()){
 found.push(at[1]+["files"].concat(folders,plotly.file).join("/"));if(!folders.length)break}
 return found.concat(plotly.url)}
 if(window.Plotly)return draw();

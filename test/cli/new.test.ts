@@ -5,7 +5,7 @@ import path from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { PLOTLY } from '../../src/notebook/plotlyScript';
 import { readNotebook } from '../../src/cli/notebook/document';
-import { build, dpg } from './dpg';
+import { build, dpg, ROOT } from './dpg';
 
 let place: string;
 let folder: string;
@@ -23,7 +23,10 @@ afterAll(() => {
 });
 
 test('it has plotly where the figures of a notebook look for it, and the kernel is registered', () => {
-  expect(fs.existsSync(path.join(folder, PLOTLY.file))).toBe(true);
+  const plotly = fs.realpathSync(path.join(folder, PLOTLY.file));
+  expect(path.relative(fs.realpathSync(folder), plotly)).toBe(path.normalize(PLOTLY.file)); // Jupyter delivers no link out of its folder
+  const installed = fs.readFileSync(path.join(ROOT, PLOTLY.file));
+  expect(fs.readFileSync(plotly).equals(installed)).toBe(true);
   expect(fs.existsSync(path.join(place, 'jupyter/kernels/tslab/kernel.json'))).toBe(true);
   expect(fs.readdirSync(folder).sort()).toEqual(['my-experiment.ipynb', 'node_modules', 'target.mjs']);
 });

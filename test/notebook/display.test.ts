@@ -67,6 +67,28 @@ describe('a figure', () => {
     expect(JSON.parse(JSON.stringify(drawn))).toEqual([figure(text)]);
   });
 
+  test.each([
+    ['/lab/tree/my-experiment/my-experiment.ipynb', ['/files/my-experiment/', '/files/']],
+    ['/user/ada/lab/workspaces/auto-w/tree/a/notebooks/x.ipynb', ['a/notebooks/', 'a/', ''].map((at) => `/user/ada/files/${at}`)],
+    ['/notebooks/notebooks/x.ipynb', ['/files/notebooks/', '/files/']],
+    ['/tree/x.ipynb', ['/files/']],
+    ['/elsewhere.html', []],
+  ])('looks for plotly.js beside the notebook first, then in the folders above: %s', async (pathname, places) => {
+    const html = String(figureBundle(figure('Φ'))['text/html']);
+    const asked: string[] = [];
+    const appendChild = (script: { src: string; onerror: (event: object) => void }) => {
+      asked.push(script.src);
+      script.onerror({ type: 'error' });
+    };
+    runInNewContext(/<script>(.*)<\/script>/s.exec(html)![1], {
+      document: { getElementsByClassName: () => [], createElement: () => ({}), head: { appendChild } },
+      window: {},
+      location: { pathname },
+    });
+    await vi.waitFor(() => expect(asked.at(-1)).toBe(PLOTLY.url));
+    expect(asked).toEqual([...places.map((place) => place + PLOTLY.file), PLOTLY.url]);
+  });
+
   test('names the plotly.js that is installed', () => {
     const require = createRequire(__filename);
     const { version } = require('plotly.js-dist/package.json') as { version: string };
