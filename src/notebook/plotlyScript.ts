@@ -14,8 +14,9 @@ export const PLOTLY = {
 /** Charts follow the page's width. No data leaves by a "Share chart" button, and MathJax does not read dollar signs in labels as TeX. */
 export const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: '', typesetMath: false };
 
-// plotly.js is loaded once a page: from the notebook's folder and those above it, nearest first, then from the mirror; where neither works, the
-// picture stays. `define` is hidden meanwhile, or libraries inside plotly.js would register with the RequireJS of Jupyter Notebook 6.
+// plotly.js is loaded once a page: from the notebook's folder and those above it, nearest first, then from the mirror; where
+// neither works, the picture stays. `define` is hidden meanwhile, or libraries inside plotly.js would register with the RequireJS
+// of Jupyter Notebook 6.
 const DRAW = `function(name,figure,plotly){
 function draw(){[].forEach.call(document.getElementsByClassName(name),function(place){
 var picture=place.firstChild,target;if(!picture||picture.tagName!=="IMG"||picture.hidden)return;
