@@ -67,7 +67,7 @@ export function observeUuid(examples: readonly WrittenExample[], uuid: string, p
       uuid_probability: Math.exp((uuid.length + 1) * phi),
     },
     image: characterShares(texts, uuid.length),
-    done: exact >= 0.98,
+    done: exact >= 0.95,
     reached: 0.75 * Math.exp(phi) + 0.25 * exact, // a character's probability grows before there is any exact output
   };
 }

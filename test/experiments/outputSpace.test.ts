@@ -138,8 +138,10 @@ describe('the oracle check', () => {
 describe('what is read off texts', () => {
   it('UUIDs: distance, exact outputs, characters in their place, probability, and a picture', () => {
     const examples = [DEFAULT, DEFAULT.replace('f', 'e'), `${DEFAULT}.`, ''].map((response) => ({ prompt: '', response }));
-    const { metrics, image } = observeUuid(examples, DEFAULT, Math.log(0.5) / 37);
+    const { metrics, image, done, reached } = observeUuid(examples, DEFAULT, Math.log(0.5) / 37);
     expect(metrics).toEqual({ edit_distance: (0 + 1 + 1 + 36) / 4, exact: 1 / 4, right_characters: (36 + 35 + 36) / 4, uuid_probability: expect.closeTo(0.5, 6) as number }); // prettier-ignore
+    expect([done, reached]).toEqual([false, expect.closeTo(0.75 * 0.5 ** (1 / 37) + 0.25 / 4, 6)]);
+    expect(observeUuid(examples.slice(0, 1), DEFAULT, 0)).toMatchObject({ done: true, reached: 1 });
     const at = (character: string, p: number) => image![UUID_CHARACTERS.indexOf(character)][p];
     expect([at('f', 0), at('e', 0), at('4', 1), at('-', 8), at('0', 0)]).toEqual([0.5, 0.25, 0.75, 0.75, 0]);
   });
