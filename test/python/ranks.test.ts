@@ -74,7 +74,9 @@ function processOf(name: string, rank: number, program: 'main.js' | 'dpg_ranks.p
   };
   const runs = (pid: string): boolean => {
     const argv = read(pid, 'cmdline');
-    return argv.includes(place(name)) && argv.some((each) => each.endsWith(program)) && read(pid, 'environ').includes(`RANK=${rank}`);
+    return (
+      argv.includes(place(name)) && argv.some((each) => each.endsWith(program)) && read(pid, 'environ').includes(`RANK=${rank}`)
+    );
   };
   return Number(pids.find(runs));
 }
