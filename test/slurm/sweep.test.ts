@@ -1,5 +1,5 @@
 /**
- * `dpg sweep --slurm` on a real Slurm of two machines: a task that gives way to another job, one whose machine is lost, one that is killed.
+ * `dpg sweep --slurm`, and one run on several ranks, on a real Slurm of two machines: a task that gives way to another job, one whose machine is lost, one that is killed.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -8,9 +8,9 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { readMetrics } from '../../src/runs/runFolder';
-import { latestCheckpoint } from '../../src/runs/savedState';
 import { readSweep, reportSweep } from '../../src/runs/sweepFolder';
-import { dpg } from '../cli/dpg';
+import { dpg, ROOT } from '../cli/dpg';
+import { resultOf } from '../support/runResult';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
 
 const STEPS = 150;
@@ -72,12 +72,6 @@ const ownerOf = (folder: string): number =>
   (JSON.parse(fs.readFileSync(path.join(folder, 'run.lock/owner.json'), 'utf8')) as { pid: number }).pid;
 const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, 'utf8'))![1]);
 
-/** What must be the same however often a run was interrupted. */
-const result = (folder: string) => ({
-  rows: readMetrics(folder).map((row) => ({ ...row, seconds: 0 })),
-  trees: latestCheckpoint(path.join(folder, 'checkpoints')).state?.trees,
-});
-
 test('an array of four runs on two machines ends as runs that nothing has happened to', async () => {
   const { generator, target } = await saveTinyModels(place);
   const config = path.join(place, 'tiny.json');
@@ -126,7 +120,23 @@ test('an array of four runs on two machines ends as runs that nothing has happen
   for (const { index, arguments: args } of readSweep(sweep).runs) {
     const whole = path.join(place, `whole-${index}`);
     expect(await dpg('train', ...args, '--out', whole).exit).toBe(0);
-    expect(result(folders[index]), `run ${index}`).toEqual(result(whole));
-    expect(result(whole).rows).toHaveLength(STEPS);
+    expect(resultOf(folders[index]), `run ${index}`).toEqual(resultOf(whole));
+    expect(resultOf(whole).rows).toHaveLength(STEPS);
   }
+});
+
+test('two ranks on two machines, by srun, have the bits of two on one, by torchrun', async ({ skip }) => {
+  if (spawnSync('python3', ['-c', 'import torch']).status !== 0) skip('python3 has no torch (pip install torch)');
+  const models = path.join(place, 'ranks');
+  fs.mkdirSync(models);
+  const { generator, target } = await saveTinyModels(models);
+  const config = path.join(models, 'tiny.json');
+  fs.writeFileSync(config, JSON.stringify({ ...TINY_CONFIG, steps: 10 }));
+  const launcher = path.join(ROOT, 'notebooks/python/dpg_ranks.py');
+  const argv = [launcher, 'train', 'sixty-seven', '--config', config, '--generator', generator, '--target', target, '--out'];
+  const [bySlurm, byTorch] = ['srun', 'torchrun'].map((name) => path.join(models, name));
+  slurm('srun', '-p', 'low', '-N', '2', '-K', 'python3', ...argv, bySlurm);
+  execFileSync('python3', ['-m', 'torch.distributed.run', '--nproc-per-node', '2', '--standalone', ...argv, byTorch]);
+  expect(resultOf(bySlurm).rows).toHaveLength(10);
+  expect(resultOf(bySlurm)).toEqual(resultOf(byTorch));
 });
