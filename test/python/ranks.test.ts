@@ -86,7 +86,7 @@ test.skipIf(!has('torch') || process.platform !== 'linux').each([
   ['the process beside rank 1', 1, 'dpg_ranks.py', 'rank 1 of 2 has ended'],
 ] as const)(
   '%s is killed: the other ends and says so; started again, the run has the same bits',
-  async (what, rank, program, sentence) => {
+  async (_, rank, program, sentence) => {
     const name = `killed-${rank}`;
     const steps = (): number => (fs.existsSync(path.join(place(name), 'metrics.jsonl')) ? readMetrics(place(name)).length : 0);
     const options = ['--steps=150', '--checkpoint-steps=5'];
