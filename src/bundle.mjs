@@ -3,8 +3,9 @@
 //   registries are global, so that they reach everybody's tfjs-core;
 // - dist/danfojs.js and its declarations: danfojs-node, which the npm registry alone cannot install (it asks for a tarball from elsewhere),
 //   on the tfjs and the mathjs of this project.
+// And makes `dpg` executable: npm does so when it installs the package, not when a folder that npx knows already is built again.
 // Usage: node src/bundle.mjs
-import { cpSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { build } from 'rolldown';
 
@@ -22,6 +23,7 @@ const bundle = (file, input, aside = {}) =>
     output: { file: path.join(dist, file), format: 'cjs' },
   });
 
+chmodSync(path.join(dist, 'cli/main.js'), 0o755);
 await bundle('tensor/registrations.cjs', './src/tensor/registrations.mjs');
 await bundle('danfojs.js', 'danfojs-node', {
   mathjs: true,

@@ -28,6 +28,10 @@ async function configWith(run: string, { args = [] as string[], env = {}, read =
 }
 
 describe('dpg', () => {
+  test('is executable, also where a known folder was built again', () => {
+    expect(() => fs.accessSync(path.join(ROOT, 'dist/cli/main.js'), fs.constants.X_OK)).not.toThrow();
+  });
+
   test('what never settles is no success', async () => {
     expect(await configWith('() => new Promise(() => {})')).toEqual({
       code: 1,
