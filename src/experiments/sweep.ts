@@ -112,7 +112,8 @@ export async function* runSweep(definition: Swept, options: SweepOptions = {}): 
 async function runPlan(definition: Swept, plan: Plan, { workers, signal }: SweepOptions): Promise<ResultRow> {
   const started = performance.now();
   const { sweep } = definition;
-  const experiment = await makeExperiment(definition, { ...plan.config, seed: plan.seed, workers });
+  const whole = { stopAfterDone: 0 }; // methods are compared at equal numbers of examples
+  const experiment = await makeExperiment(definition, { ...plan.config, ...whole, seed: plan.seed, workers });
   try {
     const every = plan.stage === 'tuning' ? sweep.tuningExamples : sweep.every;
     const validationSeed = plan.stage === 'tuning' ? TUNING_SEED : undefined;

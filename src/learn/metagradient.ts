@@ -6,7 +6,7 @@
  *
  *     ḡ, (φ̄, moments) ← optimizer.adjoint(…)           the update at fixed g
  *     τ_i = (1/B) · ⟨∇ℓ_i(φ_{t−1}), ḡ⟩                  a directional derivative: one forward-mode pass gives all of them
- *     φ̄ ← φ̄ + H(φ_{t−1}) ḡ                              Hessian-vector product of the batch loss; the same pass; not needed at t = 1
+ *     φ̄ ← φ̄ + H(φ_{t−1}) ḡ                              Hessian-vector product of the batch loss, same pass; not at t = 1
  *
  * Per-token weights come for free: τ_it with Σ_t τ_it = τ_i (ours; the paper has examples only). States are kept at every √T-th step
  * and recomputed in between, so memory grows with √T.
@@ -50,8 +50,8 @@ export interface Metagradient {
 /**
  * Fine-tunes `params` on the examples and differentiates Φ of the result with respect to one weight per example (and per token).
  *
- * In float32 τ was seen to agree with unrolled float64 to 1e-5 for adamw with epsRoot from 1e-6 on, and to 3e-3 at 1e-8; at 1e-12 it may be
- * wrong in its sign. Whether it is can be asked for with `checkRounding`.
+ * In float32 τ was seen to agree with unrolled float64 to 1e-5 for adamw with epsRoot from 1e-6 on, and to 3e-3 at 1e-8; at 1e-12 it
+ * may be wrong in its sign. Whether it is can be asked for with `checkRounding`.
  *
  * @throws RangeError for examples that do not fit the model or the batches
  * @throws Error for an objective that reads what is no parameter, before anything is trained
@@ -147,8 +147,8 @@ async function reverseStep({ model, optimizer, trees }: FineTuning, step: Step, 
 const ROUNDING = 0.01;
 
 /**
- * A step's τ once more, from weights that differ by one rounding, 2⁻²³ of each: every rounding on the way is another one then, and by as
- * much as τ differs, float32 does not hold it.
+ * A step's τ once more, from weights that differ by one rounding, 2⁻²³ of each: every rounding on the way is another one then, and
+ * by as much as τ differs, float32 does not hold it.
  */
 async function roundingWarning(run: FineTuning, objective: Objective, step: Step, tokenTau: Float32Array) {
   const { optimizer, trees } = run;

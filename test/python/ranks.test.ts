@@ -1,5 +1,5 @@
 /** One run on several ranks: by torchrun, with a rank killed in the midst of a step, and as a Ray job. */
-import { execFile, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -8,17 +8,11 @@ import { promisify } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readMetrics } from '../../src/runs/runFolder';
-import { build, dpg, ROOT } from '../cli/dpg';
+import { build, dpg } from '../cli/dpg';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
 import { resultOf } from '../support/runResult';
+import { has, PYTHON, SCRIPTS } from './python';
 
-const PYTHON = 'python3';
-const has = (module: string): boolean => {
-  const there = spawnSync(PYTHON, ['-c', `import ${module}`]).status === 0;
-  if (!there) console.log(`skipped: python3 has no ${module} (pip install ${module})`);
-  return there;
-};
-const SCRIPTS = path.join(ROOT, 'notebooks/python');
 const STEPS = 10;
 const env = { ...process.env, DPG_BACKEND: 'wasm' };
 

@@ -1,19 +1,13 @@
 /** The Python client and the examples with TRL and Ray, each beside a server of its own. */
-import { execFile, spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { build, dpg, ROOT, type Run } from '../cli/dpg';
+import { build, dpg, type Run } from '../cli/dpg';
+import { has, PYTHON, SCRIPTS } from './python';
 
-const PYTHON = 'python3';
-const has = (module: string): boolean => {
-  const there = spawnSync(PYTHON, ['-c', `import ${module}`]).status === 0;
-  if (!there) console.log(`skipped: python3 has no ${module} (pip install ${module})`);
-  return there;
-};
-const SCRIPTS = path.join(ROOT, 'notebooks/python');
 const python = async (...args: string[]): Promise<string> => {
   const env = { ...process.env, PYTHONPATH: SCRIPTS, HF_HUB_OFFLINE: '1' };
   return (await promisify(execFile)(PYTHON, args, { cwd: folder, env, maxBuffer: 2 ** 26 })).stdout;

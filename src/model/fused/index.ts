@@ -10,6 +10,7 @@ import { availableParallelism } from 'node:os';
 import { relaxedSupported, simdSupported } from '../../tensor/kernels/wasm/kernels';
 import { checked } from '../checks';
 import type { ModelConfig } from '../families';
+import { queue } from '../queue';
 import type { LanguageModel } from '../types';
 import { engine, gradient, hessianVectorProduct, logProbs, policyGradient, sample } from './operations';
 import { callingThread, workerThreads } from './pool';
@@ -48,7 +49,7 @@ export function fusedModel<C extends ModelConfig>(
   const team = threaded ? workerThreads(workers, settings) : callingThread(settings);
   const threads = threaded ? `${workers} worker${workers > 1 ? 's' : ''}` : 'no workers';
   const e = engine(layers, team);
-  const exclusively = queue();
+  const exclusively = queue(); // they use the same buffers
   return checked({
     config,
     engine: `fused, ${threads}, ${relaxed ? 'relaxed SIMD' : 'SIMD'}`,
@@ -60,14 +61,4 @@ export function fusedModel<C extends ModelConfig>(
     sample: (params, prompts, options) => exclusively(() => sample(e, params, prompts, options)),
     dispose: team.stop,
   });
-}
-
-/** Runs one call after the other: they use the same buffers. */
-function queue(): <T>(call: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (call) => {
-    const result = last.then(call);
-    last = result.catch(() => undefined);
-    return result;
-  };
 }

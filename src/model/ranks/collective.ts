@@ -7,6 +7,7 @@
 import { closeSync, ftruncateSync, readSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { createInterface } from 'node:readline';
+import { queue } from '../queue';
 
 /** A barrier is a gathering of nothing. */
 export interface Collective {
@@ -43,7 +44,7 @@ export function joinRanks(env: Readonly<Record<string, string | undefined>> = pr
   if (memory === undefined) return oneRank;
   const file = Number(memory);
   const { ask, end } = conversation(Number(socket));
-  const exclusively = queue();
+  const exclusively = queue(); // calls share the memory
   return {
     rank: Number(rank),
     size: Number(size),
@@ -66,16 +67,6 @@ export function joinRanks(env: Readonly<Record<string, string | undefined>> = pr
       end();
       closeSync(file);
     },
-  };
-}
-
-/** One call after the other: they share the memory. */
-function queue(): <T>(call: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (call) => {
-    const result = last.then(call);
-    last = result.catch(() => undefined);
-    return result;
   };
 }
 
