@@ -4,7 +4,6 @@ import { closest, distance } from 'fastest-levenshtein';
 
 /** A subcommand: a module with these exports. */
 export interface Command {
-  readonly name: string;
   /** One line for `dpg --help`. */
   readonly summary: string;
   /** What `dpg <name> --help` prints. */

@@ -11,7 +11,6 @@ import { definitionOf } from './trainArguments';
 import { describeKeys, type DescribedKey } from './keyHelp';
 import { alignColumns } from './textTable';
 
-export const name = 'config';
 export const summary = 'reference of the configuration keys';
 export const help = `dpg config [EXPERIMENT] [--json | --schema]
 dpg config --update FILE.md

@@ -10,7 +10,6 @@ import { ALL_BACKENDS, type BackendName } from '../tensor/backend';
 import { relaxedSupported } from '../tensor/kernels/wasm/kernels';
 import { kernelFolder } from './kernel';
 
-export const name = 'doctor';
 export const summary = 'what this machine has, what is missing, and what that costs';
 export const help = `dpg doctor [--json]
 

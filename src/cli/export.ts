@@ -14,7 +14,6 @@ import { validate } from '../dpg/validate';
 import { disposeParams } from '../tensor/params';
 import { asUsage, UsageError } from './command';
 
-export const name = 'export';
 export const summary = "a run's generator and its synthetic data, as Hugging Face folders";
 export const help = `dpg export RUN --out DIR
 

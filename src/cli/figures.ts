@@ -11,7 +11,6 @@ import { definitionOf } from './trainArguments';
 
 const SWEPT = Object.values(EXPERIMENTS).flatMap(({ name, sweep }) => (sweep ? [name] : []));
 
-export const name = 'figures';
 export const summary = 'make the rows of the comparison figures';
 export const help = `dpg figures EXPERIMENT [--tune] [--only METHOD]… [--seeds 0,1,2] [--force] [--workers N] [--out FILE]
 dpg figures EXPERIMENT --add RUN --method NAME [--out FILE]

@@ -6,7 +6,6 @@ import { parseArgs } from 'node:util';
 import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { UsageError } from './command';
 
-export const name = 'kernel';
 export const summary = 'register the TypeScript kernel with Jupyter: install | uninstall | where';
 export const help = `dpg kernel install [--force] | uninstall [--force] | where
 

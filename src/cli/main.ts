@@ -1,45 +1,30 @@
 #!/usr/bin/env node
 /** `dpg`: dispatches to its commands. */
 import { didYouMean, UsageError, type Command } from './command';
-import * as config from './config';
-import * as doctor from './doctor';
-import * as exporting from './export';
-import * as figures from './figures';
-import * as kernel from './kernel';
-import * as metagradient from './metagradient';
-import * as making from './new';
-import * as notebook from './notebook/command';
-import * as notebooks from './notebooks';
-import * as pretrain from './pretrain';
-import * as report from './report';
-import * as runs from './runs';
-import * as serve from './serve';
-import * as start from './start';
-import * as sweep from './sweep';
-import * as train from './train';
+/** By name, in the order of the overview; a command does not wait for what the others are made of. */
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  start: () => import('./start.js'),
+  new: () => import('./new.js'),
+  train: () => import('./train.js'),
+  sweep: () => import('./sweep.js'),
+  serve: () => import('./serve.js'),
+  notebook: () => import('./notebook/command.js'),
+  notebooks: () => import('./notebooks.js'),
+  runs: () => import('./runs.js'),
+  report: () => import('./report.js'),
+  export: () => import('./export.js'),
+  figures: () => import('./figures.js'),
+  metagradient: () => import('./metagradient.js'),
+  config: () => import('./config.js'),
+  pretrain: () => import('./pretrain.js'),
+  kernel: () => import('./kernel.js'),
+  doctor: () => import('./doctor.js'),
+};
 
-const commands: readonly Command[] = [
-  start,
-  making,
-  train,
-  sweep,
-  serve,
-  notebook,
-  notebooks,
-  runs,
-  report,
-  exporting,
-  figures,
-  metagradient,
-  config,
-  pretrain,
-  kernel,
-  doctor,
-];
-
-const overview = (): string => {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+const overview = async (): Promise<string> => {
+  const names = Object.keys(commands);
+  const width = Math.max(...names.map((name) => name.length));
+  const rows = await Promise.all(names.map(async (name) => `  ${name.padEnd(width)}  ${(await commands[name]()).summary}`));
   return (
     `dpg <command> [options]\n\n${rows.join('\n')}\n\n"dpg <command> --help" says more; --debug or DEBUG=1 shows ` +
     'where an error comes from.'
@@ -69,10 +54,11 @@ function usageError(error: unknown, help = ''): UsageError | undefined {
 }
 
 async function main([name, ...argv]: string[]): Promise<number> {
-  if (name === undefined || name === '--help' || name === '-h') return print(overview());
-  const command = commands.find((candidate) => candidate.name === name);
-  const names = commands.map((each) => each.name);
-  if (!command) throw new UsageError(`unknown command "${name}"${didYouMean(name, names)}; there are: ${names.join(', ')}`);
+  if (name === undefined || name === '--help' || name === '-h') return print(await overview());
+  const names = Object.keys(commands);
+  if (!names.includes(name))
+    throw new UsageError(`unknown command "${name}"${didYouMean(name, names)}; there are: ${names.join(', ')}`);
+  const command = await commands[name]();
   const help = async (): Promise<string> => (await command.helpFor?.(argv)) ?? command.help;
   if (argv.includes('--help') || argv.includes('-h')) return print(await help());
   try {

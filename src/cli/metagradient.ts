@@ -12,7 +12,6 @@ import { startBackend } from '../tensor/backend';
 import { disposeParams } from '../tensor/params';
 import { asUsage, readJson, UsageError, wholeNumber } from './command';
 
-export const name = 'metagradient';
 export const summary = 'metagradients of a model and data of your own';
 export const help = `dpg metagradient --model DIR --spec CASES.json [--engine fused|tape] [--workers N] [--out FILE.json]
 

@@ -8,7 +8,6 @@ import { UsageError } from './command';
 import * as kernel from './kernel';
 import { writeNotebook, type Cell } from './notebook/document';
 
-export const name = 'new';
 export const summary = 'a folder for an experiment of your own: target and notebook';
 export const help = `dpg new FOLDER
 

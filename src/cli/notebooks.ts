@@ -6,7 +6,6 @@ import { UsageError } from './command';
 import { runNotebook } from './notebook/run';
 import { terminal } from './notebook/terminal';
 
-export const name = 'notebooks';
 export const summary = 'execute the committed notebooks again, in place';
 export const help = `dpg notebooks [NAME]…
 

@@ -7,7 +7,6 @@ import { makeFolder, writeFileAtomic } from '../files/atomicFile';
 import { describeBackend, startBackend } from '../tensor/backend';
 import { UsageError, wholeNumber } from './command';
 
-export const name = 'pretrain';
 export const summary = 'make the small models of data/ again';
 export const help = `dpg pretrain [NAME]… [--out DIR] [--steps N]
 

@@ -7,7 +7,6 @@ import { readRun } from '../runs/runFolder';
 import { runPath } from '../runs/runName';
 import { asUsage, UsageError } from './command';
 
-export const name = 'report';
 export const summary = 'a run in one look, as one HTML file';
 export const help = `dpg report RUN [-o FILE.html]
 

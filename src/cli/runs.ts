@@ -7,7 +7,6 @@ import { readReport, readReports, type DamagedRun, type RunReport } from '../run
 import { asUsage, UsageError } from './command';
 import { textTable } from './textTable';
 
-export const name = 'runs';
 export const summary = 'list, show and compare runs';
 export const help = `dpg runs list [DIR] [--json]
 dpg runs show RUN [--json]

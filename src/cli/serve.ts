@@ -9,7 +9,6 @@ import { asUsage, UsageError, wholeNumber } from './command';
 import { stopRequest } from './stopRequest';
 import { experimentOf, parseArguments } from './trainArguments';
 
-export const name = 'serve';
 export const summary = 'metagradients as rewards over HTTP, for other trainers';
 export const help = `dpg serve EXPERIMENT [--port N] [--host ADDRESS --token-file FILE] [--timeout SECONDS] [--KEY VALUE]…
 
@@ -73,7 +72,7 @@ export async function run(argv: string[]): Promise<number> {
   const token = file === undefined ? undefined : readToken(file);
   if (token === undefined && !LOOPBACK.test(host))
     throw new UsageError(`--host ${host} can be reached from other machines: give a --token-file, too`);
-  const experiment = await experimentOf(await parseArguments(rest, name));
+  const experiment = await experimentOf(await parseArguments(rest, 'serve'));
   await startBackend();
   const stop = stopRequest();
   try {

@@ -6,7 +6,6 @@ import { parseParameter } from './notebook/command';
 import { runNotebook } from './notebook/run';
 import { terminal } from './notebook/terminal';
 
-export const name = 'start';
 export const summary = 'run the "67" notebook into runs/';
 export const help = `dpg start [--seed N] [-p NAME=VALUE]…
 

@@ -12,7 +12,6 @@ import { makeRun, makeRuns, trainArguments } from './sweepRun';
 import { requeue, slurmScript, submit } from './sweepSlurm';
 import { textTable } from './textTable';
 
-export const name = 'sweep';
 export const summary = 'many runs of an experiment, here or on Slurm';
 export const help = `dpg sweep EXPERIMENT --KEY VALUES… [--out DIR] (--local N | --slurm) [--dry-run]
 dpg sweep status DIR [--json]

@@ -15,7 +15,6 @@ import { stepLine } from './stepLine';
 import { stopRequest } from './stopRequest';
 import { definitionOf, experimentAmong, experimentOf, parseArguments, type Arguments } from './trainArguments';
 
-export const name = 'train';
 export const summary = 'train a generator by DPG';
 const usage = `dpg train EXPERIMENT [--KEY VALUE]… [--config FILE.json] [--out DIR] [--json]
 dpg train --resume RUN [--change KEY=VALUE]… [--json]

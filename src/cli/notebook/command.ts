@@ -4,7 +4,6 @@ import { UsageError } from '../command';
 import { runNotebook } from './run';
 import { terminal } from './terminal';
 
-export const name = 'notebook';
 export const summary = 'run a notebook without Jupyter';
 export const help = `dpg notebook FILE [-p NAME=VALUE]… [-o OUT.ipynb] [--figures DIR] [--timeout SECONDS] [--quiet]
 

@@ -6,11 +6,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { HubApiError } from '@huggingface/hub';
-import * as undici from 'undici';
+import type * as Undici from 'undici';
 import type { z } from 'zod';
 import { parseJson } from '../../files/json';
 import { printable, shorten } from '../../files/printable';
 import type { Patience } from './access';
+
+/** Loaded by the first question: it takes longer than all else that a start of `dpg` loads, and most ask no hub. */
+const undici = (): typeof Undici => require('undici') as typeof Undici;
 
 /** How often one thing is tried. */
 export const TRIES = 4;
@@ -26,7 +29,7 @@ export interface Connection {
   readonly endpoint: string;
   readonly token?: string;
   readonly patience: Patience;
-  readonly proxies: undici.Dispatcher;
+  readonly proxies: Undici.Dispatcher;
 }
 
 /** @throws Error for a proxy in the environment that cannot be one */
@@ -34,7 +37,7 @@ export function connect(endpoint: string, token: string | undefined, patience: P
   const { silence } = patience;
   try {
     const limits = { headersTimeout: silence, bodyTimeout: silence, connect: { timeout: silence } };
-    return { endpoint, token, patience, proxies: new undici.EnvHttpProxyAgent(limits) };
+    return { endpoint, token, patience, proxies: new (undici().EnvHttpProxyAgent)(limits) };
   } catch (error) {
     // without the cause, which holds the address and a password in it
     throw new Error(`HTTP_PROXY or HTTPS_PROXY is not the address of a proxy (http://host:port): ${(error as Error).message}`);
@@ -96,20 +99,22 @@ async function persistently<T>(patience: Patience, attempt: () => Promise<T>): P
 }
 
 /** @throws UnreachableError also where the hub has no time for an answer */
-async function request(hub: Connection, url: URL, init: RequestInit): Promise<undici.Response> {
-  const headers = new undici.Headers(init.headers as undici.HeadersInit);
+async function request(hub: Connection, url: URL, init: RequestInit): Promise<Undici.Response> {
+  const headers = new (undici().Headers)(init.headers as Undici.HeadersInit);
   headers.set('Accept-Encoding', 'identity'); // ranges are of the file's own bytes
   const isOwn = url.origin === new URL(hub.endpoint).origin;
   if (hub.token && isOwn) headers.set('Authorization', `Bearer ${hub.token}`); // a redirect elsewhere drops it
-  const response = await undici.fetch(url, { headers, signal: init.signal, dispatcher: hub.proxies }).catch((error: unknown) => {
-    throw failure(hub, error);
-  });
+  const response = await undici()
+    .fetch(url, { headers, signal: init.signal, dispatcher: hub.proxies })
+    .catch((error: unknown) => {
+      throw failure(hub, error);
+    });
   if (response.status !== 429 && response.status < 500) return response;
   await response.body?.cancel();
   throw new UnreachableError(`${hub.endpoint} answers ${response.status} ${printable(shorten(response.statusText, 80))}`.trim());
 }
 
-async function* chunks(hub: Connection, { body }: undici.Response): AsyncGenerator<Uint8Array> {
+async function* chunks(hub: Connection, { body }: Undici.Response): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of body ?? []) yield chunk as Uint8Array;
   } catch (error) {
@@ -117,7 +122,7 @@ async function* chunks(hub: Connection, { body }: undici.Response): AsyncGenerat
   }
 }
 
-async function wholeText(hub: Connection, response: undici.Response): Promise<string> {
+async function wholeText(hub: Connection, response: Undici.Response): Promise<string> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of chunks(hub, response)) {
