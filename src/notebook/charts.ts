@@ -5,6 +5,7 @@ import {
   axisStyle,
   frame,
   GRID,
+  POWER_FORMAT,
   ZERO,
   TICK_FORMAT,
   textWidth,
@@ -44,6 +45,8 @@ const WIDTH = 760;
 const LEFT = 68;
 const NAME_LENGTH = 28;
 const MARKERS_UP_TO = 30;
+/** Ticks of a logarithmic axis at most: a narrow page has room for few labels side by side. */
+const [X_TICKS, Y_TICKS] = [5, 8];
 
 /** Lines over a common x; methods keep their colour in every figure ({@link methodColor}). */
 export function lineChart({
@@ -71,12 +74,18 @@ export function lineChart({
       showlegend: series.length > 1,
       legend: { x: 1.02, y: 1, xanchor: 'left', yanchor: 'top', tracegroupgap: 0 },
       hovermode: 'x unified',
-      xaxis: { ...axis(xTitle), zeroline: false, ...(logX ? logarithmic(xs) : { range: widened(extent(xs)) }) },
+      xaxis: {
+        ...axis(xTitle),
+        zeroline: false,
+        tickangle: 0,
+        ...(logX ? logarithmic(xs, X_TICKS) : { range: widened(extent(xs)) }),
+      },
       yaxis: {
         ...axis(yTitle),
         ...(log
           ? logarithmic(
               data.map((trace) => trace.y),
+              Y_TICKS,
               yRange,
               padded,
             )
@@ -86,15 +95,22 @@ export function lineChart({
   };
 }
 
-/** Range in powers of ten; ticks at the powers only where there are many. */
+/** Range in powers of ten; ticks at the powers only where there are many, at most `most` of them. */
 function logarithmic(
   columns: readonly Values[],
+  most: number,
   limits?: readonly [number, number],
   room: (range: [number, number]) => [number, number] = widened,
-): Pick<Axis, 'type' | 'range' | 'dtick'> {
+): Pick<Axis, 'type' | 'range' | 'dtick' | 'tickformat'> {
   const logs = (limits ? [[...limits]] : columns).map((column) => column.map((value) => value && Math.log10(value)));
   const range = limits ? extent(logs) : room(extent(logs));
-  return { type: 'log', range, ...(range[1] - range[0] > 2 && { dtick: Math.ceil((range[1] - range[0]) / 8) }) };
+  const reach = range[1] - range[0];
+  return {
+    type: 'log',
+    range,
+    ...(reach > 2 && { dtick: Math.ceil(reach / most) }),
+    ...(reach > 2 && range[0] < -4 && { tickformat: POWER_FORMAT }),
+  };
 }
 
 const axis = (title: string): Omit<Axis, 'range'> => ({

@@ -1,5 +1,6 @@
 /**
- * Colours of the house, told apart by colour-blind readers: Okabe & Ito (2008) for methods, RdBu, viridis and ink for matrices.
+ * Colours of the house, told apart by colour-blind readers: Okabe & Ito (2008) and a dark grey for methods (a light one is their green
+ * and their pink to readers without green receptors); RdBu, viridis and ink for matrices.
  */
 
 const METHOD_COLORS = new Map(
@@ -7,7 +8,7 @@ const METHOD_COLORS = new Map(
     adamw: '#0072b2',
     metagradient: '#0072b2',
     sgd: '#d55e00',
-    naive: '#8a8a8a',
+    naive: '#5a5a5a',
     'cross-group-off': '#56b4e9',
     'token-credit': '#222222',
     'both-credits': '#e69f00',
@@ -20,7 +21,7 @@ const METHOD_COLORS = new Map(
     fused: '#0072b2',
   }),
 );
-const PALETTE = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#222222', '#8a8a8a'];
+const PALETTE = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#222222', '#5a5a5a'];
 
 /** The colour of a method, the same in every figure; undefined for a name without one. A remark in brackets is no part of the name. */
 export const methodColor = (name: string): string | undefined =>
@@ -31,11 +32,13 @@ export const methodColor = (name: string): string | undefined =>
       .replace(/[\s_]+/g, '-'),
   );
 
-/** Colours of series: those of methods are fixed, the others get what is left of the palette, in order. */
+/** Colours of series: those of methods are fixed; the others, and a second method of a colour, get what is left of the palette. */
 export function seriesColors(names: readonly string[]): string[] {
-  const free = PALETTE.filter((color) => !names.some((name) => methodColor(name) === color));
+  const own = names.map(methodColor);
+  const fixed = own.map((color, i) => (own.indexOf(color) === i ? color : undefined));
+  const free = PALETTE.filter((color) => !fixed.includes(color));
   let next = 0;
-  return names.map((name) => methodColor(name) ?? (free.length ? free : PALETTE)[next++ % (free.length || PALETTE.length)]);
+  return fixed.map((color) => color ?? (free.length ? free : PALETTE)[next++ % (free.length || PALETTE.length)]);
 }
 
 /** Positions in [0, 1] with their colours, as plotly takes them. */

@@ -2,6 +2,7 @@
  * Figures, text and other outputs of a cell. Outside a notebook everything degrades to plain text on stdout.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { altText } from './altText';
 import { escapeHtml, printable } from './escape';
 import type { Figure } from './figure';
 import { still, titleOf, type PlotlyFigure } from './plotlyFigure';
@@ -83,7 +84,7 @@ export function figureBundle(figure: PlotlyFigure): MimeBundle {
   const picture = still(figure);
   const svg = toSvg(picture);
   const source = `data:image/svg+xml;base64,${Buffer.from(svg).toString('base64')}`;
-  const alt = escapeHtml(titleOf(figure.layout));
+  const alt = escapeHtml(altText(picture));
   const image = `<img width="${picture.layout.width}" style="max-width:100%" alt="${alt}" src="${source}">`;
   const drawn = fluid(figure);
   // not random: outputs are kept under version control

@@ -64,6 +64,8 @@ export interface Axis {
   zerolinecolor?: string;
   gridcolor?: string;
   tickformat?: string;
+  /** Of tick labels; plotly turns those that are near each other, over what stands below, unless it is 0. */
+  tickangle?: 0;
   /** Distance of ticks, counted from 0; on a logarithmic axis in powers of ten. */
   dtick?: number;
   ticklabelstandoff?: number;
@@ -118,13 +120,15 @@ export interface Figure {
   layout: Layout;
 }
 
-export const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif';
+export const FONT = 'system-ui, "Liberation Sans", Arial, sans-serif';
 export const INK = '#2f2f3a';
 export const MUTED = '#6b6b76';
 export const GRID = '#e6e6ea';
 export const ZERO = '#9a9aa5';
 /** Up to 6 digits, an exponent beyond; `formatTick` writes the same. */
 export const TICK_FORMAT = '.6~g';
+/** Powers of ten; for axes that reach far below 1. */
+export const POWER_FORMAT = '~e';
 
 /** 5 significant digits are more than any figure shows; what is not finite becomes a gap. */
 export const round = (value: number): number | null => (Number.isFinite(value) ? Number(value.toPrecision(5)) : null);
@@ -148,7 +152,7 @@ export const axisStyle = (title: string) => ({
 
 const CAPTION_LINE = 16;
 /** Captions are broken once, for pages of every width. */
-const CAPTION_WIDTH = 600;
+const CAPTION_WIDTH = 500;
 
 /** Lines of a caption that fit `width` pixels. */
 function wrap(text: string, width: number): string[] {

@@ -15,11 +15,12 @@ export const PLOTLY = {
 export const CONFIG = { responsive: true, displaylogo: false, showSendToCloud: false, plotlyServerURL: '', typesetMath: false };
 
 // plotly.js is loaded once a page: from the notebook's folder and those above it, nearest first, then from the mirror; where
-// neither works, the picture stays. `define` is hidden meanwhile, or libraries inside plotly.js would register with the RequireJS
-// of Jupyter Notebook 6.
+// neither works, the picture stays. So it does where the page is narrower than a figure of fixed size: pictures shrink. `define` is
+// hidden meanwhile, or libraries inside plotly.js would register with the RequireJS of Jupyter Notebook 6.
 const DRAW = `function(name,figure,plotly){
 function draw(){[].forEach.call(document.getElementsByClassName(name),function(place){
 var picture=place.firstChild,target;if(!picture||picture.tagName!=="IMG"||picture.hidden)return;
+if(figure.layout&&figure.layout.width>place.clientWidth)return;
 picture.hidden=true;target=place.appendChild(document.createElement("div"));
 new Promise(function(done){done(window.Plotly.newPlot(target,figure.data,figure.layout,figure.config))})
 .then(function(){picture.remove()},function(){target.remove();picture.hidden=false})})}

@@ -10,12 +10,13 @@ import { EXPERIMENTS } from '../experiments/experiments';
 import { readReport, type RunReport } from '../runs/runReport';
 import { readMetrics, readSummary } from '../runs/runFolder';
 import { runPath, type RunOrName } from '../runs/runName';
+import { altText } from './altText';
 import { lineChart } from './charts';
 import { creditHtml } from './creditText';
 import { NO_TEX, output } from './display';
 import { escapeHtml } from './escape';
 import type { Figure } from './figure';
-import { formatMeasure, measureName, measuresOf } from './measures';
+import { formatMeasure, measureName, measuresOf, measureUnit } from './measures';
 import { duration } from './progress';
 import { gradientCurve, healthCurves, metricSeries, perplexityCurve, wordCurves } from './runFigures';
 import { toSvg } from './svg';
@@ -91,7 +92,12 @@ function curves(folder: string): string {
   const steps = readMetrics(folder).map((row) => ({ row }));
   if (!steps.length) return '';
   const curve = (key: string, name = measureName(key)): Figure =>
-    lineChart({ series: [metricSeries(steps, key, name)], title: name, xTitle: 'GRPO step', yTitle: name });
+    lineChart({
+      series: [metricSeries(steps, key, name)],
+      title: name,
+      xTitle: 'GRPO step',
+      yTitle: key === 'phi' ? 'Φ' : measureUnit(key),
+    });
   const fluency = 'words' in steps[0].row ? [wordCurves(steps), perplexityCurve(steps)] : [];
   const figures = [
     curve('phi', 'Φ'),
@@ -100,7 +106,7 @@ function curves(folder: string): string {
     ...fluency,
     gradientCurve(steps),
   ];
-  return figures.map((figure) => picture(toSvg(figure), figure.layout.title.text)).join('');
+  return figures.map((figure) => picture(toSvg(figure), altText(figure))).join('');
 }
 
 /** What lies in the run's `figures/` beside the curves. */
@@ -109,7 +115,9 @@ function pictures(folder: string): string {
   const columns = new Set(Object.keys(readMetrics(folder)[0] ?? {}));
   const files = existsSync(place) ? readdirSync(place).filter((file) => file.endsWith('.svg')) : [];
   const own = files.filter((file) => !columns.has(path.basename(file, '.svg'))).sort();
-  return own.map((file) => picture(readFileSync(path.join(place, file), 'utf8'), path.basename(file, '.svg'))).join('');
+  return own
+    .map((file) => picture(readFileSync(path.join(place, file), 'utf8'), `${path.basename(file, '.svg')}, from the run's folder`))
+    .join('');
 }
 
 function readExamples(folder: string): ExampleRow[] {
@@ -135,12 +143,11 @@ function texts(folder: string): string {
     );
   const written = ({ step, response, tokens, token_rewards }: ExampleRow): string =>
     tokens && token_rewards ? creditHtml(tokens, token_rewards, largest(step)) : escapeHtml(response);
-  const cell = (html: string): string =>
-    `<td style="text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;padding:2px 8px">` +
-    `<div align="left">${html}</div></td>`;
+  const cell = (html: string, wrap = 'white-space:pre-wrap;overflow-wrap:anywhere'): string =>
+    `<td style="text-align:left;vertical-align:top;${wrap};padding:2px 8px"><div align="left">${html}</div></td>`;
   const body = rows.map((row) => {
     const reward = Number(row.reward.toPrecision(3)).toString().replace('-', '−');
-    return `<tr>${cell(String(row.step))}${cell(escapeHtml(row.prompt))}${cell(written(row))}${cell(reward)}</tr>`;
+    return `<tr>${cell(String(row.step))}${cell(escapeHtml(row.prompt))}${cell(written(row))}${cell(reward, 'white-space:nowrap')}</tr>`;
   });
   const head = ['step', 'prompt', 'response', 'τ']
     .map((name) => `<th style="text-align:left;padding:2px 8px">${name}</th>`)

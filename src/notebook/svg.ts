@@ -94,9 +94,9 @@ function axisTitles({ left, top, width, height, xAxis, yAxis }: Area, margin: La
   return text(left + width / 2, top + height + 42, title(xAxis), style) + text(0, 0, title(yAxis), `${style} ${turn}`);
 }
 
-function tickLabels({ left, top, height, x, y }: Area, xs: readonly number[], ys: readonly number[]): string {
-  const below = xs.map((tick) => text(x(tick), top + height + 19, formatTick(tick), 'text-anchor="middle"'));
-  const beside = ys.map((tick) => text(left - 8, y(tick) + 4, formatTick(tick), 'text-anchor="end"'));
+function tickLabels({ left, top, height, x, y, xAxis, yAxis }: Area, xs: readonly number[], ys: readonly number[]): string {
+  const below = xs.map((tick) => text(x(tick), top + height + 19, formatTick(tick, xAxis.tickformat), 'text-anchor="middle"'));
+  const beside = ys.map((tick) => text(left - 8, y(tick) + 4, formatTick(tick, yAxis.tickformat), 'text-anchor="end"'));
   return below.join('') + beside.join('');
 }
 
@@ -112,7 +112,9 @@ function chart(traces: readonly LineTrace[], layout: Layout): string {
 
 function gridLines(area: Area): string {
   const { left, top, width, height, xAxis, yAxis, x, y } = area;
-  const [xs, ys] = [xAxis, yAxis].map(({ range, type }) => (type === 'log' ? logTicks(...range) : linearTicks(...range, 6)));
+  const [xs, ys] = [xAxis, yAxis].map(({ range, type, dtick }) =>
+    type === 'log' ? logTicks(...range, dtick) : linearTicks(...range, 6),
+  );
   const vertical = xs.map((tick) => `<path d="M${px(x(tick))} ${px(top)}v${px(height)}" stroke="${GRID}"/>`);
   const horizontal = ys.map(
     (tick) => `<path d="M${px(left)} ${px(y(tick))}h${px(width)}" stroke="${tick === 0 ? ZERO : GRID}"/>`,

@@ -77,15 +77,17 @@ interface Contents {
   readonly caption: string;
 }
 
-const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:anywhere;max-width:60ch';
-/** Other than a cell's text, a name is not broken to make room. */
-const HEAD = LEFT.replace('anywhere', 'break-word');
+/** Names are not broken to make room, other than text of a model, which may be one long word. */
+const LEFT = 'text-align:left;vertical-align:top;white-space:pre-wrap;overflow-wrap:break-word;max-width:60ch';
+const LONG = LEFT.replace('break-word', 'anywhere');
+const LONGEST_NAME = 24;
+const isLong = (text: string): boolean => text.split(/\s/).some((word) => word.length > LONGEST_NAME);
 const RIGHT = 'text-align:right;vertical-align:top';
 
 /** Sanitizers drop styles but keep `align`, and front ends right-align what has neither. */
 function html({ head, index, cells, numeric, caption }: Contents): string {
   const cell = (tag: 'th' | 'td', text: string, right: boolean) => {
-    const [style, align] = right ? [RIGHT, 'right'] : [tag === 'th' ? HEAD : LEFT, 'left'];
+    const [style, align] = right ? [RIGHT, 'right'] : [isLong(text) ? LONG : LEFT, 'left'];
     return `<${tag} style="${style}"><div align="${align}">${escapeHtml(text)}</div></${tag}>`;
   };
   const corner = index ? '<th></th>' : '';

@@ -14,20 +14,19 @@ export function linearTicks(low: number, high: number, count: number): number[] 
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-/** Powers of ten within [10^low, 10^high]; where they are few, their multiples by 2 and 5, or any round numbers. */
-export function logTicks(low: number, high: number): number[] {
+/** Every `every`-th power of ten within [10^low, 10^high]; where they are few, their multiples by 2 and 5, or any round numbers. */
+export function logTicks(low: number, high: number, every = 1): number[] {
   if (high - low < 1) return linearTicks(10 ** low, 10 ** high, 5);
   const [first, last] = [Math.floor(low), Math.ceil(high)];
-  const every = Math.max(1, Math.ceil((high - low) / 8));
   const factors = high - low <= 2 ? [1, 2, 5] : [1];
   const powers = Array.from({ length: last - first + 1 }, (_, i) => first + i).filter((power) => power % every === 0);
   const ticks = powers.flatMap((power) => factors.map((factor) => Number((factor * 10 ** power).toPrecision(12))));
   return ticks.filter((tick) => Math.log10(tick) >= low - 1e-9 && Math.log10(tick) <= high + 1e-9);
 }
 
-/** The number as an axis shows it, with a true minus sign. */
-export function formatTick(value: number): string {
+/** The number as an axis of plotly's format `.6~g` or `~e` shows it, with a true minus sign. */
+export function formatTick(value: number, format?: string): string {
   const size = Math.abs(value);
-  const text = size !== 0 && (size >= 1e6 || size < 1e-4) ? value.toExponential() : String(value);
+  const text = format === '~e' || (size !== 0 && (size >= 1e6 || size < 1e-4)) ? value.toExponential() : String(value);
   return text.replaceAll('-', '\u2212');
 }

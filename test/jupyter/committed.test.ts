@@ -1,39 +1,31 @@
-/** The committed notebooks in their quick setting, as a user has them: in Jupyter Notebook in a browser, and under nbconvert. */
+/** The committed notebooks as a user has them: looked at, and run in their quick setting. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { hasTag, readNotebook, writeNotebook, type Notebook, type Output } from '../../src/cli/notebook/document';
-import { build, ROOT, workFolder } from '../cli/dpg';
+import { ROOT } from '../cli/dpg';
 import {
-  executeInPlace,
+  fold,
+  installed,
+  isTrusted,
   leaveNotebook,
-  missing,
-  newPage,
+  openDesk,
   openNotebook,
+  outputArea,
   outputsOf,
   PATIENCE,
-  restart,
   runAll,
-  runCells,
+  runCell,
   screenshot,
   screenshotOfCells,
-  startBrowser,
-  startServer,
-  toHtml,
   trust,
-  type Server,
+  unfold,
+  type Desk,
 } from './jupyter';
 
-const reason = missing();
-if (reason) console.log(`tests of the committed notebooks in Jupyter are skipped: ${reason}`);
-
+const { fronts } = installed();
 const FOLDER = path.join(ROOT, 'notebooks');
 const NOTEBOOKS = fs.readdirSync(FOLDER).filter((name) => name.endsWith('.ipynb'));
-const TIMEOUT = 3 * PATIENCE;
-
-/** A figure's static picture; those of a report stay pictures. */
-const PICTURE = '[class^="dpg-"] img';
 
 /** Code cells that the README shows, by the file name of the picture. */
 const PICTURES: Readonly<Record<string, Readonly<Record<string, readonly [number, number]>>>> = {
@@ -41,15 +33,14 @@ const PICTURES: Readonly<Record<string, Readonly<Record<string, readonly [number
 };
 
 const codeCells = ({ cells }: Notebook) => cells.filter((cell) => cell.cell_type === 'code');
+const isFigure = (output: Output): boolean => output.output_type === 'display_data' && 'image/svg+xml' in output.data;
 
 /** What no output may be: an error, or anything on stderr. */
 const isComplaint = (output: Output): boolean =>
   output.output_type === 'stream' ? output.name === 'stderr' : output.output_type !== 'display_data';
 
-const isFigure = (output: Output): boolean => output.output_type === 'display_data' && 'image/svg+xml' in output.data;
-
 /** Writes the notebook without outputs, set to be quick and to keep its runs beside itself, every run in a folder of its own. */
-function writeQuick(notebook: Notebook, file: string): string {
+function writeQuick(notebook: Notebook, file: string): void {
   const cells = notebook.cells.map((cell) => {
     if (cell.cell_type !== 'code') return cell;
     const out = `let out = \`${file}-\${Date.now()}\`;`;
@@ -57,90 +48,115 @@ function writeQuick(notebook: Notebook, file: string): string {
     return { ...cell, source: hasTag(cell, 'parameters') ? quick : cell.source, outputs: [], execution_count: null };
   });
   writeNotebook(file, { ...notebook, cells });
-  return file;
 }
 
-describe.skipIf(reason)('in Jupyter Notebook', { timeout: TIMEOUT }, () => {
-  let server: Server;
-  let browser: Browser;
-  let page: Page;
+describe.each(fronts)('in $name', { timeout: 3 * PATIENCE }, (front) => {
+  let desk: Desk;
   beforeAll(async () => {
-    build();
-    [server, browser] = await Promise.all([startServer(workFolder()), startBrowser()]);
-    page = await newPage(browser, { viewport: { width: 1280, height: 1000 } });
+    desk = await openDesk(front);
   });
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    if (server) fs.rmSync(server.folder, { recursive: true });
-  });
+  afterAll(() => desk?.close());
 
-  /** No output is a complaint, and every figure among them is one that plotly has drawn. */
-  const areWhole = async (outputs: readonly Output[]) => {
-    expect(outputs.filter(isComplaint)).toEqual([]);
-    const figures = outputs.filter(isFigure).length;
-    expect(figures).toBeGreaterThan(0);
-    await page.waitForFunction(`document.querySelectorAll('.output .js-plotly-plot .infolayer .gtitle').length >= ${figures}`);
-    expect(await page.locator('.output .js-plotly-plot').count()).toBe(figures);
-    expect(await page.locator(`.output ${PICTURE}`).count()).toBe(0);
+  const PLOT = `${front.css.output} .js-plotly-plot`;
+  /** Figures of which only the static picture is there. */
+  const STILL = `${front.css.output} [class^="dpg-"] > img`;
+
+  /** Every figure is one that plotly has drawn. */
+  const areDrawn = async (figures: number) => {
+    await unfold(desk);
+    await desk.page.waitForFunction(`document.querySelectorAll('${PLOT} .infolayer .gtitle').length >= ${figures}`);
+    expect(await desk.page.locator(PLOT).count()).toBe(figures);
+    expect(await desk.page.locator(STILL).count()).toBe(0);
+    await unfold(desk);
   };
+
+  /** Elements of outputs that reach beyond the window and cannot be scrolled to. */
+  const cutOff = (): Promise<string[]> =>
+    desk.page.evaluate(`[...document.querySelectorAll('${front.css.output} *')].filter((element) => {
+      if (element.getBoundingClientRect().right <= innerWidth + 1) return false;
+      for (let around = element; around; around = around.parentElement)
+        if (/auto|scroll/.test(getComputedStyle(around).overflowX)) return around.getBoundingClientRect().right > innerWidth + 1;
+      return true;
+    }).map(({ outerHTML }) => outerHTML.slice(0, 200))`);
 
   describe.each(NOTEBOOKS)('%s', (name) => {
     const notebook = readNotebook(path.join(FOLDER, name));
-    const stem = path.basename(name, '.ipynb');
+    const picture = (what: string) => screenshot(desk.page, `${front.name}-${path.basename(name, '.ipynb')}-${what}`);
+    const figures = codeCells(notebook)
+      .flatMap(({ outputs = [] }) => outputs)
+      .filter(isFigure).length;
 
-    const committed = codeCells(notebook).flatMap((cell) => cell.outputs ?? []);
-    test.skipIf(committed.length === 0)('as committed, once it is trusted', async () => {
-      const file = path.join(server.folder, 'notebooks', `committed-${name}`);
-      fs.copyFileSync(path.join(FOLDER, name), file);
-      await openNotebook(page, server, path.basename(file));
-      await trust(page);
-      await areWhole((await outputsOf(page)).flat());
-      for (const [picture, [first, last]] of Object.entries(PICTURES[name] ?? {}))
-        await screenshotOfCells(page, picture, first, last);
-      await screenshot(page, `${stem}-committed`);
-      await leaveNotebook(page);
+    test('as committed: whole before it is trusted, drawn by plotly once it is, also in the dark and in a narrow window', async () => {
+      fs.copyFileSync(path.join(FOLDER, name), path.join(desk.folder, 'notebooks', `committed-${name}`));
+      await openNotebook(desk, `committed-${name}`);
+      expect(await isTrusted(desk)).toBe(false);
+      await unfold(desk);
+      if (front.drawsJson) await areDrawn(figures);
+      const pictures = desk.page.locator(`${front.css.output} :is(img, svg:not(svg svg)):visible`);
+      expect(await pictures.count()).toBeGreaterThanOrEqual(figures);
+      await picture('untrusted');
+      await fold(desk);
+
+      await trust(desk, `committed-${name}`);
+      expect(await isTrusted(desk)).toBe(true);
+      await areDrawn(figures);
+      for (const [file, [first, last]] of Object.entries(PICTURES[name] ?? {})) await screenshotOfCells(desk, file, first, last);
+      await picture('trusted');
+      await unfold(desk, 700);
+      expect(await cutOff()).toEqual([]);
+      await picture('narrow');
+      if (front.darken) await desk.page.evaluate(front.darken);
+      await unfold(desk);
+      await picture('dark');
+      if (front.darken) await desk.page.evaluate(front.lighten!);
+      await fold(desk);
+      await leaveNotebook(desk);
     });
 
-    test('run all, stopped in mid-training: the cells below show what there is, and training goes on', async () => {
-      writeQuick(notebook, path.join(server.folder, 'notebooks', name));
-      await openNotebook(page, server, name);
-      const training = codeCells(notebook).findIndex(({ source }) => source.includes('dpg.follow('));
-      const progress = page.locator('.code_cell').nth(training).locator('.output');
-      /** Presses stop as soon as `running` is past a step, also if it went past several at once; returns the last step. */
-      const stopAfter = async (step: number, running: Promise<void>): Promise<number> => {
-        const isPast = `+/step (\\d+)\\//.exec($('.code_cell').eq(${training}).find('.output').text())?.[1] > ${step}`;
-        const press = () => page.evaluate('Jupyter.notebook.kernel.interrupt()');
-        await Promise.all([running, page.waitForFunction(isPast, null, { timeout: PATIENCE }).then(press)]);
-        return Number(/step (\d+)\/.*stopped; run the cell again/.exec((await progress.textContent()) ?? '')?.[1]);
-      };
-      const reached = await stopAfter(1, runAll(page));
-      await areWhole((await outputsOf(page)).flat());
-      await screenshot(page, `${stem}-stopped`);
-      expect(await stopAfter(reached, runCells(page, training))).toBeGreaterThan(reached);
-      await areWhole((await outputsOf(page)).flat());
-    });
-
-    test('restart and run all', async () => {
-      await restart(page);
-      await runAll(page);
-      await areWhole((await outputsOf(page)).flat());
-      await screenshot(page, stem);
-      await leaveNotebook(page);
-    });
-
-    test('nbconvert executes it, and its pictures are there with scripts off', async () => {
-      const file = writeQuick(notebook, path.join(server.folder, 'notebooks', `converted-${name}`));
-      expect(executeInPlace(file, server)).toBe('');
-      const outputs = codeCells(readNotebook(file)).flatMap((cell) => cell.outputs ?? []);
+    const isWhole = async () => {
+      const outputs = (await outputsOf(desk)).flat();
       expect(outputs.filter(isComplaint)).toEqual([]);
-      const reader = await newPage(browser, { javaScriptEnabled: false, offline: true });
-      await reader.goto(`file://${toHtml(file, server)}`);
-      const pictures = reader.locator(`.jp-OutputArea ${PICTURE}`);
-      expect(await pictures.count()).toBe(outputs.filter(isFigure).length);
-      for (const picture of await pictures.all()) expect((await picture.boundingBox())?.width).toBeGreaterThan(200);
-      await screenshot(reader, `${stem}-no-scripts`);
-      await reader.context().close();
+      expect(outputs.filter(isFigure).length).toBeGreaterThan(0);
+      await areDrawn(outputs.filter(isFigure).length);
+      await fold(desk);
+    };
+    const training = codeCells(notebook).findIndex(({ source }) => source.includes('dpg.follow('));
+
+    /** Presses stop as soon as a loop is past `step`, also if it went past several at once; returns the last step of the stopped one. */
+    const stopAfter = async (step: number, running: Promise<void>): Promise<number> => {
+      const text = `JSON.stringify(((cell) => ${front.outputs})(${front.cells}[${training}]))`;
+      const press = () => desk.page.evaluate(front.interrupt);
+      const isPast = `+/.*step (\\d+)\\//.exec(${text})?.[1] > ${step}`;
+      await Promise.all([running, desk.page.waitForFunction(isPast, null, { timeout: PATIENCE }).then(press)]);
+      return Number(
+        /step (\d+)\/[^"]*stopped; run the cell again/.exec((await outputArea(desk, training).textContent()) ?? '')?.[1],
+      );
+    };
+
+    test.skipIf(front.looksOnly)(
+      'run all, stopped in mid-training where it trains; what there is is shown, and training goes on',
+      async () => {
+        writeQuick(notebook, path.join(desk.folder, 'notebooks', name));
+        await openNotebook(desk, name);
+        if (training < 0) await runAll(desk);
+        else {
+          const reached = await stopAfter(1, runAll(desk));
+          await isWhole();
+          await picture('stopped');
+          expect(await stopAfter(reached, runCell(desk, training))).toBeGreaterThan(reached);
+        }
+        await isWhole();
+      },
+    );
+
+    test.skipIf(front.looksOnly)('restart and run all', async () => {
+      await desk.page.evaluate(front.restart);
+      await runAll(desk);
+      await isWhole();
+      await unfold(desk);
+      await picture('run');
+      await fold(desk);
+      await leaveNotebook(desk);
     });
   });
 });

@@ -1,4 +1,4 @@
-/** A Jupyter Notebook server on a folder of its own, and a browser to look at it. */
+/** A notebook server on a folder of its own, and a browser to look at it; nbconvert. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import fs from 'node:fs';
@@ -7,7 +7,8 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import type { Output } from '../../src/cli/notebook/document';
-import { ROOT } from '../cli/dpg';
+import { build, ROOT, workFolder } from '../cli/dpg';
+import { found, frontEnds, type FrontEnd } from './frontEnds';
 
 /** Milliseconds that a notebook may take on a busy machine. */
 export const PATIENCE = 900_000;
@@ -24,25 +25,27 @@ const CHROMIUM_ARGS = [
   '--disable-sync',
 ];
 
-const found = (program: string): string | undefined =>
-  (process.env.PATH ?? '')
-    .split(path.delimiter)
-    .map((folder) => path.join(folder, program))
-    .find((file) => fs.existsSync(file));
 const chromium = process.env.CHROMIUM ?? found('chromium') ?? found('chromium-browser') ?? found('google-chrome');
 
-/** Why these tests cannot run here; undefined where they can. */
-export function missing(): string | undefined {
-  for (const program of ['jupyter-notebook', 'jupyter-nbconvert']) if (!found(program)) return `${program} is not installed`;
-  if (!chromium) return 'no Chromium is installed';
-  return undefined;
+/** What can be tested here; says what cannot, and why. */
+export function installed(): { readonly fronts: readonly FrontEnd[]; readonly hasNbconvert: boolean } {
+  const fronts = chromium ? frontEnds() : [];
+  const hasNbconvert = chromium !== undefined && found('jupyter-nbconvert') !== undefined;
+  if (!chromium) console.log('tests with Jupyter are skipped: no Chromium is installed');
+  else if (!fronts.length)
+    console.log('tests with Jupyter are skipped: neither jupyter-lab nor jupyter-notebook is on PATH or in DPG_JUPYTER');
+  else console.log(`tests with Jupyter: ${fronts.map(({ name }) => name).join('; ')}`);
+  if (chromium && !hasNbconvert) console.log('tests with nbconvert are skipped: it is not installed');
+  return { fronts, hasNbconvert };
 }
 
-/** A running server. */
-export interface Server {
+/** A running front end and the page that looks at it. */
+export interface Desk extends FrontEnd {
   readonly url: string;
   /** Holds dist/ and node_modules/ as links, and notebooks/. */
   readonly folder: string;
+  readonly browser: Browser;
+  readonly page: Page;
   close(): Promise<void>;
 }
 
@@ -54,36 +57,52 @@ function environment(folder: string): NodeJS.ProcessEnv {
   return { ...process.env, ...own };
 }
 
-/** Starts a server that knows the committed kernel spec and nothing of the user's. */
-export async function startServer(folder: string): Promise<Server> {
+/** A folder like a clone: servers refuse files behind links that lead out of it, so that plotly.js is a file. */
+function cloneFolder(): string {
+  const folder = workFolder();
   fs.mkdirSync(path.join(folder, 'notebooks'));
-  fs.symlinkSync(path.join(ROOT, 'node_modules'), path.join(folder, 'node_modules'), 'junction');
+  for (const name of ['data', 'package.json']) fs.symlinkSync(path.join(ROOT, name), path.join(folder, name));
+  const [from, to] = [ROOT, folder].map((place) => path.join(place, 'node_modules'));
+  const plotly = 'plotly.js-dist';
+  fs.mkdirSync(path.join(to, plotly), { recursive: true });
+  fs.copyFileSync(path.join(from, plotly, 'plotly.js'), path.join(to, plotly, 'plotly.js'));
+  for (const name of fs.readdirSync(from))
+    if (name !== plotly) fs.symlinkSync(path.join(from, name), path.join(to, name), 'junction');
+  return folder;
+}
+
+async function freePort(): Promise<number> {
   const listener = net.createServer().listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address() as net.AddressInfo;
   await once(listener.close(), 'close');
-  const options = [
-    '--no-browser',
-    '--allow-root',
-    '--ip=127.0.0.1',
-    `--port=${port}`,
-    '--NotebookApp.token=',
-    '--NotebookApp.password=',
-  ];
-  const env = environment(folder);
-  const server = spawn('jupyter-notebook', [...options, `--notebook-dir=${folder}`], { env, stdio: 'ignore' });
-  const url = `http://127.0.0.1:${port}`;
-  while (
-    !(await fetch(`${url}/api`).then(
-      ({ ok }) => ok,
-      () => false,
-    ))
-  )
-    await sleep(200);
-  return { url, folder, close: () => stop(server) };
+  return port;
 }
 
-/** Jupyter shuts its kernels down when it is asked twice in a row to end. */
+/** Starts a server and a browser. */
+export async function openDesk(front: FrontEnd): Promise<Desk> {
+  build();
+  const folder = cloneFolder();
+  const [port, browser] = await Promise.all([freePort(), startBrowser()]);
+  const options = ['--no-browser', '--allow-root', '--ip=127.0.0.1', `--port=${port}`, ...front.options(folder)];
+  const server = spawn(front.program, options, { env: environment(folder), stdio: 'ignore' });
+  const url = `http://127.0.0.1:${port}`;
+  const answers = () =>
+    fetch(`${url}/api`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  while (!(await answers())) await sleep(200);
+  const page = await newPage(browser);
+  const close = async () => {
+    await browser.close();
+    await stop(server);
+    fs.rmSync(folder, { recursive: true });
+  };
+  return { ...front, url, folder, browser, page, close };
+}
+
+/** Jupyter shuts its kernels down when it is asked to end. */
 async function stop(server: ChildProcess): Promise<void> {
   server.kill('SIGTERM');
   await once(server, 'exit');
@@ -94,97 +113,95 @@ export async function startBrowser(): Promise<Browser> {
   return launcher.launch({ executablePath: chromium, args: CHROMIUM_ARGS });
 }
 
+const VIEWPORT = { width: 1280, height: 1000 };
+
 /** A page of its own context. */
 export async function newPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
-  const context = await browser.newContext({ viewport: { width: 1100, height: 1000 }, ...options });
+  const context = await browser.newContext({ viewport: VIEWPORT, ...options });
   return context.newPage();
 }
 
-/** Opens a notebook in Jupyter Notebook and waits for its kernel. */
-export async function openNotebook(page: Page, { url }: Server, name: string): Promise<void> {
-  await page.goto(`${url}/notebooks/notebooks/${name}`);
-  await page.waitForFunction('window.Jupyter?.notebook?.kernel?.is_connected?.()', null, { timeout: 60_000 });
-}
-
-const CODE_CELLS = "Jupyter.notebook.get_cells().filter((cell) => cell.cell_type === 'code')";
-
-/** Waits until no cell runs; fails unless all have run. */
-async function finish(page: Page): Promise<void> {
-  await page.waitForFunction(`${CODE_CELLS}.every((cell) => cell.input_prompt_number !== '*')`, null, { timeout: PATIENCE });
-  const cancelled = `${CODE_CELLS}.filter((cell) => !cell.input_prompt_number).length`;
-  if (await page.evaluate(cancelled)) throw new Error(`cells failed: ${JSON.stringify(await outputsOf(page)).slice(0, 20_000)}`);
-}
-
-/** What "Run All" does, to its end. */
-export async function runAll(page: Page): Promise<void> {
-  await page.evaluate('Jupyter.notebook.clear_all_output(); Jupyter.notebook.execute_all_cells()');
-  await finish(page);
-}
-
-/** Runs code cells by their numbers, from 0, to their end. */
-export async function runCells(page: Page, ...cells: readonly number[]): Promise<void> {
-  await page.evaluate(cells.map((cell) => `${CODE_CELLS}[${cell}].execute();`).join(''));
-  await finish(page);
-}
-
-/** Restarts the kernel and waits until it answers. */
-export async function restart(page: Page): Promise<void> {
-  await page.evaluate(
-    'new Promise((done) => { Jupyter.notebook.events.one("kernel_ready.Kernel", done); Jupyter.notebook.kernel.restart(); })',
-  );
-}
-
-/** Ends the kernel. */
-export async function leaveNotebook(page: Page): Promise<void> {
-  await page.evaluate('new Promise((done) => Jupyter.notebook.session.delete(done, done))');
-  await page.goto('about:blank');
-}
-
-/** Outputs of the code cells as Jupyter would save them. */
-export const outputsOf = (page: Page): Promise<Output[][]> =>
-  page.evaluate(`${CODE_CELLS}.map((cell) => cell.output_area.toJSON())`);
-
-const NO_HEADER = '#header { display: none !important } #site { height: auto !important; overflow: visible !important }';
-
-/** Picture of the whole notebook, without Jupyter's header. */
-export async function screenshot(page: Page, name: string): Promise<void> {
-  fs.mkdirSync(SCREENSHOTS, { recursive: true });
-  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true, style: NO_HEADER });
-}
-
-/** Picture of the code cells `first` to `last`, from 0, and what lies between them. */
-export async function screenshotOfCells(page: Page, name: string, first: number, last: number): Promise<void> {
-  const style = await page.addStyleTag({ content: NO_HEADER });
-  const cells = page.locator('.code_cell');
-  await cells.nth(first).scrollIntoViewIfNeeded();
-  const [top, end] = await Promise.all([first, last].map((cell) => cells.nth(cell).boundingBox()));
-  const scrolled = (await page.evaluate('window.scrollY')) as number;
-  const clip = { x: top!.x, y: top!.y + scrolled, width: top!.width, height: end!.y + end!.height - top!.y };
-  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), fullPage: true, clip });
-  await style.evaluate((element) => (element as unknown as { remove(): void }).remove());
+/** Opens a notebook and waits for its kernel. */
+export async function openNotebook({ page, url, address, isReady }: Desk, name: string): Promise<void> {
+  await page.goto(`${url}${address}notebooks/${name}?reset`);
+  await page.waitForFunction(isReady, null, { timeout: 60_000 });
+  await page.evaluate('window.jupyterapp?.shell.collapseLeft?.()');
 }
 
 /** What "Trust Notebook" does: the outputs may run their scripts. */
-export async function trust(page: Page): Promise<void> {
-  await page.evaluate(`${CODE_CELLS}.forEach((cell) => { cell.output_area.trusted = true; }); Jupyter.notebook.save_notebook()`);
+export async function trust({ page, url, isReady }: Desk, name: string): Promise<void> {
+  await fetch(`${url}/api/contents/notebooks/${name}/trust`, { method: 'POST' });
   await page.reload();
-  await page.waitForFunction('window.Jupyter?.notebook?.kernel?.is_connected?.()', null, { timeout: 60_000 });
+  await page.waitForFunction(isReady, null, { timeout: 60_000 });
+}
+
+/** What `expression` gives for each code cell. */
+const ofCells = <T>({ page, cells }: Desk, expression: string): Promise<T[]> =>
+  page.evaluate(`${cells}.map((cell) => ${expression})`);
+
+/** `expression` of the code cell of a number, from 0. */
+export const ofCell = <T>({ page, cells }: Desk, number: number, expression: string): Promise<T> =>
+  page.evaluate(`((cell) => ${expression})(${cells}[${number}])`);
+
+/** Outputs of the code cells as Jupyter would save them. */
+export const outputsOf = (desk: Desk): Promise<Output[][]> => ofCells(desk, desk.outputs);
+
+export const isTrusted = async (desk: Desk): Promise<boolean> => (await ofCells<boolean>(desk, desk.isTrusted)).every(Boolean);
+
+/** What "Run All" does, to its end; fails unless all cells have run. */
+export async function runAll(desk: Desk): Promise<void> {
+  await desk.page.evaluate(desk.runAll);
+  const ran = await ofCells<boolean>(desk, desk.hasRun);
+  if (!ran.every(Boolean)) throw new Error(`cells failed: ${JSON.stringify(await outputsOf(desk)).slice(0, 20_000)}`);
+}
+
+/** Runs a code cell to its end. */
+export const runCell = (desk: Desk, number: number): Promise<void> => ofCell(desk, number, desk.run);
+
+/** The output area of a code cell. */
+export const outputArea = ({ page, css }: Desk, cell: number) => page.locator(css.cell).nth(cell).locator(css.output);
+
+/** Ends the kernel. */
+export async function leaveNotebook({ page, shutDown }: Desk): Promise<void> {
+  await page.evaluate(shutDown);
+  await page.goto('about:blank');
+}
+
+/** A window as high as the notebook: front ends draw what can be seen. */
+export async function unfold({ page, height }: Desk, width = VIEWPORT.width): Promise<void> {
+  for (let [before, now] = [-1, 0]; before !== now;) {
+    [before, now] = [now, (await page.evaluate(height)) as number];
+    await page.setViewportSize({ width, height: Math.min(16_000, 300 + now) });
+    await page.waitForTimeout(700);
+  }
+}
+
+export const fold = ({ page }: Desk): Promise<void> => page.setViewportSize(VIEWPORT);
+
+/** Picture of the window, or of the whole page. */
+export async function screenshot(page: Page, name: string, fullPage = false): Promise<void> {
+  fs.mkdirSync(SCREENSHOTS, { recursive: true });
+  await page.screenshot({ path: path.join(SCREENSHOTS, `${name.replace(/[^\w.-]+/g, '-')}.png`), fullPage });
+}
+
+/** Picture of the code cells `first` to `last`, from 0, and what lies between them. */
+export async function screenshotOfCells({ page, css }: Desk, name: string, first: number, last: number): Promise<void> {
+  const cells = page.locator(css.cell);
+  const [top, end] = await Promise.all([first, last].map((cell) => cells.nth(cell).boundingBox()));
+  const clip = { x: top!.x, y: top!.y, width: top!.width, height: end!.y + end!.height - top!.y };
+  await page.screenshot({ path: path.join(SCREENSHOTS, `${name}.png`), clip });
 }
 
 /** `jupyter nbconvert`; returns what it writes to stderr, its remarks on files aside. */
-function nbconvert(file: string, folder: string, ...args: string[]): string {
+export function nbconvert(file: string, folder: string, ...args: string[]): string {
   const env = environment(folder);
-  const { stderr, status } = spawnSync('jupyter-nbconvert', [...args, file], { env, encoding: 'utf8', timeout: PATIENCE });
-  const lines = stderr.split('\n').filter((line) => line && !/^\[NbConvertApp\] (Converting|Writing|Executing)/.test(line));
+  const { stderr, status } = spawnSync(found('jupyter-nbconvert')!, [...args, file], {
+    env,
+    encoding: 'utf8',
+    timeout: PATIENCE,
+  });
+  const lines = stderr
+    .split('\n')
+    .filter((line) => line && !/^\[NbConvertApp\] (Converting|Writing|Executing|Making|Support)/.test(line));
   return lines.join('\n') + (status === 0 ? '' : `exit code ${status}`);
-}
-
-/** Executes a notebook in place; returns the complaints. */
-export const executeInPlace = (file: string, { folder }: Server): string =>
-  nbconvert(file, folder, '--to', 'notebook', '--execute', '--inplace', `--ExecutePreprocessor.timeout=${PATIENCE / 1000}`);
-
-/** Makes a page of a notebook and returns its file name. */
-export function toHtml(file: string, { folder }: Server): string {
-  nbconvert(file, folder, '--to', 'html');
-  return file.replace(/\.ipynb$/, '.html');
 }

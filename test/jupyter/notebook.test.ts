@@ -1,26 +1,25 @@
+/** What notebooks of one's own show and do in each front end. */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scriptJson } from '../../src/notebook/escape';
-import { build, dpg, workFolder, writeCells } from '../cli/dpg';
+import { writeCells } from '../cli/dpg';
 import { HOSTILE } from '../notebook/hostile';
 import {
-  missing,
-  newPage,
+  installed,
+  ofCell,
+  openDesk,
   openNotebook,
+  outputArea,
   outputsOf,
-  restart,
   runAll,
+  runCell,
   screenshot,
-  startBrowser,
-  startServer,
-  toHtml,
-  type Server,
+  unfold,
+  type Desk,
 } from './jupyter';
 
-const reason = missing();
-if (reason) console.log(`tests with Jupyter are skipped: ${reason}`);
+const { fronts } = installed();
 
 const IMPORTS = `import { lineChart } from '../dist/notebook/charts';
 import { grid, heatmap, imageStrip } from '../dist/notebook/images';
@@ -58,147 +57,138 @@ await follow(training(), { total: 200, history: history, metrics: (s) => ({ Φ: 
 
 const kernelspec = { display_name: 'TypeScript', language: 'typescript', name: 'tslab' };
 
-describe.skipIf(reason)('Jupyter Notebook', () => {
-  let server: Server;
-  let browser: Browser;
-  let page: Page;
+/** Those that plotly's extension does not draw for. */
+describe.each(fronts.filter(({ drawsJson }) => !drawsJson))('in $name', (front) => {
+  let desk: Desk;
   beforeAll(async () => {
-    build();
-    [server, browser] = await Promise.all([startServer(workFolder()), startBrowser()]);
-    page = await newPage(browser);
+    desk = await openDesk(front);
   });
-  afterAll(async () => {
-    await browser?.close();
-    await server?.close();
-    if (server) fs.rmSync(server.folder, { recursive: true });
-  });
+  afterAll(() => desk?.close());
 
-  /** Writes a notebook for the server; it asks for the kernel by name. */
-  const write = (name: string, cells: string[]): string => {
-    const file = writeCells(path.join(server.folder, 'notebooks'), cells, name);
+  /** Writes a notebook for the server, which asks for the kernel by name, and opens it. */
+  const open = async (name: string, cells: string[]): Promise<void> => {
+    const file = writeCells(path.join(desk.folder, 'notebooks'), cells, name);
     fs.writeFileSync(
       file,
       JSON.stringify({ ...(JSON.parse(fs.readFileSync(file, 'utf8')) as object), metadata: { kernelspec } }),
     );
-    return file;
+    await openNotebook(desk, name);
   };
-  const output = (cell: number) => page.locator('.code_cell').nth(cell).locator('.output');
+  const picture = async (name: string) => {
+    await unfold(desk);
+    await screenshot(desk.page, `${front.name}-${name}`);
+  };
+  const drawn = (count: number) =>
+    desk.page.waitForFunction(`document.querySelectorAll('.js-plotly-plot .gtitle').length >= ${count}`);
 
   test('figures are drawn by plotly, which the server delivers', async () => {
-    write('figures.ipynb', [IMPORTS, FIGURES]);
-    await openNotebook(page, server, 'figures.ipynb');
     const requested: string[] = [];
-    page.on('request', (request) => requested.push(request.url()));
-    await runAll(page);
-    await page.waitForFunction(
-      "document.querySelectorAll('.js-plotly-plot .main-svg .title, .js-plotly-plot .gtitle').length >= 4",
-    );
-    expect(await page.locator('.output img').count()).toBe(0);
-    expect(requested.filter((url) => /plotly/.test(url))).toEqual([`${server.url}/files/node_modules/plotly.js-dist/plotly.js`]);
-    await screenshot(page, 'figures');
+    const note = (request: { url(): string }) => requested.push(request.url());
+    desk.page.on('request', note);
+    await open('figures.ipynb', [IMPORTS, FIGURES]);
+    await runAll(desk);
+    await drawn(4);
+    expect(await desk.page.locator(`${front.css.output} img`).count()).toBe(0);
+    const plotly = `${desk.url}/files/node_modules/plotly.js-dist/plotly.js`;
+    expect(requested.filter((url) => /plotly/.test(url))).toEqual([plotly]);
+    desk.page.off('request', note);
+    await picture('figures');
   });
 
   test('the stop button ends training at its next step; what was reached stays, and the cell goes on', async () => {
-    write('training.ipynb', [
+    await open('training.ipynb', [
       IMPORTS,
       'const history: { phi: number }[] = [];',
       TRAINING,
       "console.log('steps', history.length);",
     ]);
-    await openNotebook(page, server, 'training.ipynb');
     const steps = async () => {
-      await page.evaluate('Jupyter.notebook.get_cell(3).execute()');
-      await output(3)
+      await runCell(desk, 3);
+      await outputArea(desk, 3)
         .getByText(/steps \d+/)
         .waitFor();
-      return Number(/steps (\d+)/.exec((await output(3).textContent()) ?? '')?.[1]);
+      return Number(/steps (\d+)/.exec((await outputArea(desk, 3).textContent()) ?? '')?.[1]);
     };
+    await runCell(desk, 0);
+    await runCell(desk, 1);
     const reached: number[] = [];
-    for (let press = 0; press < 3; press++) {
-      await page.evaluate(
-        'for (const i of press ? [2] : [0, 1, 2]) Jupyter.notebook.get_cell(i).execute()'.replace('press', String(press)),
-      );
-      await output(2)
-        .getByText(new RegExp(`step ${2 * (press + 1)}\\d/200`))
+    for (let press = 1; press <= 3; press++) {
+      const running = runCell(desk, 2);
+      await outputArea(desk, 2)
+        .getByText(new RegExp(`step ${2 * press}\\d/200`))
         .waitFor();
-      if (press === 0) await screenshot(page, 'while-training');
-      await page.evaluate('Jupyter.notebook.kernel.interrupt()');
-      await output(2)
+      if (press === 1) await screenshot(desk.page, `${front.name}-while-training`);
+      await desk.page.evaluate(front.interrupt);
+      await running;
+      await outputArea(desk, 2)
         .getByText(/stopped; run the cell again/)
         .waitFor();
-      await output(2).locator('.js-plotly-plot').waitFor();
-      await page.waitForTimeout(500);
+      await outputArea(desk, 2).locator('.js-plotly-plot').waitFor();
       reached.push(await steps());
     }
     expect(reached[0]).toBeGreaterThanOrEqual(20);
     expect(reached[1]).toBeGreaterThan(reached[0]);
     expect(reached[2]).toBeGreaterThan(reached[1]);
+    await desk.page.waitForTimeout(500);
     expect(await steps()).toBe(reached[2]);
-    await screenshot(page, 'stopped');
+    await picture('stopped');
   });
 
   test('keeps every one of 10,000 lines of one cell', async () => {
-    write('lines.ipynb', [IMPORTS, "show;\nfor (let i = 0; i < 10_000; i++) console.log('line ' + i);"]);
-    await openNotebook(page, server, 'lines.ipynb');
-    await runAll(page);
-    await page.waitForTimeout(2000); // what the server holds back comes later
-    const text = (await outputsOf(page))[1].map((each) => (each.output_type === 'stream' ? each.text : '')).join('');
+    await open('lines.ipynb', [IMPORTS, "show;\nfor (let i = 0; i < 10_000; i++) console.log('line ' + i);"]);
+    await runAll(desk);
+    await desk.page.waitForTimeout(2000); // what the server holds back comes later
+    const text = (await outputsOf(desk))[1].map((each) => (each.output_type === 'stream' ? each.text : '')).join('');
     expect(text).toBe(Array.from({ length: 10_000 }, (_, i) => `line ${i}\n`).join(''));
   });
 
   test('restart and run all gives the same outputs again', async () => {
-    write('again.ipynb', [IMPORTS, "console.log('once');", "show(heatmap({ z: [[1, -1]], title: 'again' }));"]);
-    await openNotebook(page, server, 'again.ipynb');
+    await open('again.ipynb', [IMPORTS, "console.log('once');", "show(heatmap({ z: [[1, -1]], title: 'again' }));"]);
     const outputs = async () => {
-      await runAll(page);
-      await page.locator('.js-plotly-plot').waitFor();
-      return page.locator('.code_cell .output').allTextContents();
+      await runAll(desk);
+      await drawn(1);
+      return [await outputArea(desk, 1).textContent(), await outputArea(desk, 2).locator('.gtitle').textContent()];
     };
     const before = await outputs();
-    await restart(page);
+    await desk.page.evaluate(front.restart);
     expect(await outputs()).toEqual(before);
-    expect(before[1]).toContain('once');
+    expect(before[0]).toContain('once');
+  });
+
+  test('completes names of the module, and shows the type and the words of one', async () => {
+    await open('names.ipynb', ["import * as charts from '../dist/notebook/charts';", 'charts.line']);
+    await runCell(desk, 0);
+    await ofCell(desk, 1, front.edit);
+    await desk.page.keyboard.press('Tab');
+    await ofCell(desk, 1, front.edit);
+    const text = () => desk.page.evaluate(`((cell) => ${front.source})(${front.cells}[1])`);
+    await expect.poll(text, { timeout: 20_000 }).toContain('charts.lineChart');
+    await desk.page.keyboard.press('Shift+Tab');
+    const tooltip = desk.page.locator(front.css.tooltip);
+    await expect
+      .poll(() => tooltip.textContent(), { timeout: 20_000 })
+      .toMatch(/LineChartOptions\): Figure[^]*Lines over a common x/);
+    await screenshot(desk.page, `${front.name}-hover`);
+    await desk.page.keyboard.press('Escape');
   });
 
   test('hostile strings are shown and do nothing', async () => {
-    write('hostile.ipynb', [IMPORTS, HOSTILE_CELL]);
-    await openNotebook(page, server, 'hostile.ipynb');
-    await runAll(page);
-    await page.waitForFunction(`document.querySelectorAll('.js-plotly-plot').length === ${2 * HOSTILE.length}`);
-    await page.waitForTimeout(2000); // MathJax and images that fail take their time
-    expect(await page.evaluate('window.hacked')).toBeUndefined();
-    const active = page.locator(
-      '.output :is(script[src], iframe, svg a, td a, .rendered_markdown a, .MathJax, [onerror], [onload])',
-    );
+    await open('hostile.ipynb', [IMPORTS, HOSTILE_CELL]);
+    await runAll(desk);
+    await unfold(desk);
+    await drawn(2 * HOSTILE.length);
+    await desk.page.waitForTimeout(2000); // MathJax and images that fail take their time
+    expect(await desk.page.evaluate('window.hacked')).toBeUndefined();
+    const parts =
+      'script[src], iframe, svg a, td a, .rendered_markdown a, .jp-RenderedMarkdown p a, .MathJax, mjx-container, [onerror], [onload]';
+    const active = desk.page.locator(`${front.css.output} :is(${parts})`);
     expect(await active.evaluateAll((elements) => elements.map(({ outerHTML }) => outerHTML.slice(0, 200)))).toEqual([]);
-    const titles = await page.locator('.js-plotly-plot .gtitle').allTextContents();
+    const titles = await desk.page.locator('.js-plotly-plot .gtitle').allTextContents();
     expect(titles).toContain('<script>window.hacked = 1</script>');
     expect(titles).toContain('$\\href{javascript:window.hacked=10}{x}$ and \\(x\\)');
     expect(titles).toContain('%{customdata} %{y} <extra></extra>');
-    const cells = await page.locator('.output td').allTextContents();
+    const cells = await desk.page.locator(`${front.css.output} td`).allTextContents();
     expect(cells).toContain('&lt;script&gt;window.hacked = 7&lt;/script&gt;');
-    await screenshot(page, 'hostile');
-  });
-
-  test('without scripts, and without a network, the picture is there', async () => {
-    const file = write('static.ipynb', [IMPORTS, FIGURES]);
-    expect(await dpg('notebook', file, '-o', file, '--quiet').exit).toBe(0);
-    const html = toHtml(file, server);
-    for (const javaScriptEnabled of [false, true]) {
-      const offline = await newPage(browser, { javaScriptEnabled, offline: true });
-      await offline.goto(`file://${html}`);
-      const pictures = offline.locator('.jp-OutputArea img');
-      expect(await pictures.count()).toBe(4);
-      for (const picture of await pictures.all()) expect((await picture.boundingBox())?.width).toBeGreaterThan(400);
-      await screenshot(offline, `static-${javaScriptEnabled ? 'offline' : 'no-scripts'}`);
-      await offline.context().close();
-    }
-  });
-
-  test("someone else's executed notebook, not trusted yet, shows its pictures", async () => {
-    await openNotebook(page, server, 'static.ipynb');
-    expect(await page.evaluate('Jupyter.notebook.trusted')).toBe(false);
-    await screenshot(page, 'untrusted');
-    expect(await page.locator('.output :is(img, svg)').count()).toBeGreaterThanOrEqual(4);
+    await picture('hostile');
   });
 });

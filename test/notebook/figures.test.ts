@@ -1,5 +1,6 @@
 import type { Data, LayoutAxis } from 'plotly.js-dist';
 import { describe, expect, test } from 'vitest';
+import { altText } from '../../src/notebook/altText';
 import { lineChart } from '../../src/notebook/charts';
 import { colorAt, COLOR_SCALES, methodColor, seriesColors } from '../../src/notebook/color';
 import type { Figure, HeatmapTrace } from '../../src/notebook/figure';
@@ -190,4 +191,31 @@ describe('colours', () => {
     expect(colorAt(COLOR_SCALES.diverging, 0.5)).toEqual([247, 247, 247]);
     expect(colorAt(COLOR_SCALES.diverging, -1)).toEqual([178, 24, 43]);
   });
+});
+
+describe('alternative texts', () => {
+  test('say where lines begin and end', () => {
+    expect(altText(chart('x'))).toBe('Title x. Lines of loss (nats) x by step x: a x from 1 to 4, naive from 1 to 2.');
+    const many = Array.from({ length: 10 }, (_, i) => ({ name: `s${i}`, x: [0, 1], y: [i, 1e-7] }));
+    expect(altText(lineChart({ title: 'T', xTitle: 'x', yTitle: 'y', series: many }))).toMatch(
+      /s7 from 7 to 1e−7, and 2 more\.$/,
+    );
+  });
+
+  test('name pictures and their sizes', () => {
+    expect(altText(matrix('m'))).toBe('m. Matrix of 2 × 2 cells.');
+    expect(altText(strip('step '))).toBe('step . Pictures of step 0, step 1: 3 × 3 cells.');
+  });
+});
+
+test('ticks of a logarithmic axis far below 1 are written alike, few of them side by side', () => {
+  const far = lineChart({
+    title: '',
+    xTitle: 'eps_root',
+    yTitle: '',
+    logX: true,
+    series: [{ name: 'a', x: [1e-9, 1e-2], y: [1, 2] }],
+  });
+  expect(far.layout.xaxis).toMatchObject({ dtick: 2, tickformat: '~e', tickangle: 0 });
+  expect(toSvg(far).match(/>1e−\d</g)).toEqual(['>1e−8<', '>1e−6<', '>1e−4<', '>1e−2<']);
 });
