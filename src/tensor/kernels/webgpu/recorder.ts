@@ -23,8 +23,8 @@ export interface Counts {
 
 /** Times every kernel, in passes of their own. */
 export interface Clock {
-  /** The descriptor of the next call's pass. */
-  pass(name: string, sizes: Readonly<Record<string, number>>): object;
+  /** The descriptor of the next call's pass; `bytes` are those of its operands' buffers. */
+  pass(name: string, sizes: Readonly<Record<string, number>>, bytes: number): object;
   /** Called before what is recorded is sent off. */
   resolve(encoder: GpuCommandEncoder): void;
 }
@@ -84,6 +84,16 @@ function commands(device: GpuDevice) {
   };
 }
 
+/** Bytes of the buffers that a call binds, each once. */
+const operandBytes = (own: Buffers, at: Places): number =>
+  [
+    ...new Set(
+      Object.values(at)
+        .filter((place) => place !== 0)
+        .map(own.bufferAt),
+    ),
+  ].reduce((sum, { size }) => sum + size, 0);
+
 /** Records calls and sends them off. */
 function caller(
   device: GpuDevice,
@@ -113,7 +123,7 @@ function caller(
     if (calls === RING) flush();
     const known = compiled(p);
     ring.put(calls, known, at, sizes);
-    const pass = recorded.pass(clock()?.pass(p.name, sizes));
+    const pass = recorded.pass(clock()?.pass(p.name, sizes, operandBytes(own, at)));
     pass.setPipeline(known.pipeline);
     pass.setBindGroup(0, bound(known, at));
     ring.bind(pass, calls++);
