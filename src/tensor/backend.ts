@@ -4,6 +4,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import * as tf from '@tensorflow/tfjs-core';
+import { installCpuKernels } from './kernels/cpu/cpuBackend';
 import { installWasmKernels } from './kernels/wasm/wasmBackend';
 import { installWebGpuKernels } from './kernels/webgpu/webgpuBackend';
 import { registerSumGradient } from './ops';
@@ -82,7 +83,7 @@ async function startWasm(): Promise<void> {
 }
 
 async function start(name: BackendName): Promise<void> {
-  if (name === 'cpu') await tf.setBackend('cpu');
+  if (name === 'cpu') await tf.setBackend('cpu').then(installCpuKernels);
   else if (name === 'wasm') await startWasm();
   else if (name === 'webgpu') await startWebGpu().then(installWebGpuKernels);
   else await startNative(name);

@@ -5,6 +5,7 @@
  * Uses the backend's internals (its heap and where a tensor lies in it): tfjs is pinned to exactly 4.22.0.
  */
 import * as tf from '@tensorflow/tfjs-core';
+import { adjointNumbers, updateNumbers, type AdamwAttributes } from '../adamwNumbers';
 import type { Pointer } from '../kernels';
 import { loadKernels, simdSupported, type WasmKernels } from './kernels';
 
@@ -117,30 +118,25 @@ const unsortedSegmentSum = ({ inputs: { x, segmentIds }, attrs, backend }: Call)
   return out;
 };
 
-/** Attributes of {@link adamwUpdate} and {@link adamwAdjoint}; see learn/adamw.ts. */
-type AdamwAttributes = Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half' | 'cross', number>>;
-
 /** p, m, v after a step. */
 const adamwUpdate = (call: Call, k: WasmKernels): TensorInfo[] => {
   const { p, m, v, g } = call.inputs;
-  const { b1, b2, eps, epsRoot, rate, perC2, keep } = call.attrs as AdamwAttributes;
   const out = [p, p, p].map(({ shape }) => call.backend.makeOutput(shape, 'float32'));
   const [pAt, mAt, vAt, gAt, pOut, mOut, vOut] = [p, m, v, g, ...out].map((tensor) => at(call, tensor));
-  k.adamwUpdate(size(p.shape), pAt, mAt, vAt, gAt, pOut, mOut, vOut, b1, 1 - b1, b2, 1 - b2, perC2, epsRoot, eps, rate, keep);
+  k.adamwUpdate(size(p.shape), pAt, mAt, vAt, gAt, pOut, mOut, vOut, ...updateNumbers(call.attrs as AdamwAttributes));
   return out;
 };
 
 /** ḡ and p̄, m̄, v̄ before a step. */
 const adamwAdjoint = (call: Call, k: WasmKernels): TensorInfo[] => {
   const { m, v, g, pBar, mBar, vBar } = call.inputs;
-  const { b1, b2, eps, epsRoot, rate, perC2, keep, half, cross } = call.attrs as AdamwAttributes;
   const out = [g, g, g, g].map(({ shape }) => call.backend.makeOutput(shape, 'float32'));
   const [mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut] = [m, v, g, pBar, mBar, vBar, ...out].map((tensor) =>
     at(call, tensor),
   );
   k.adamwAdjoint(
     ...[size(g.shape), mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut],
-    ...[b1, 1 - b1, b2, 1 - b2, 2 * (1 - b2), perC2, epsRoot, eps, rate, keep, half, cross, rate * (1 - b1)],
+    ...adjointNumbers(call.attrs as AdamwAttributes),
   );
   return out;
 };

@@ -1,13 +1,14 @@
 /** adamw in one kernel for tfjs's `webgpu` backend, where it would be fifteen; see learn/adamw.ts. */
 import * as tf from '@tensorflow/tfjs-core';
 import { gpuTensors } from '../../gpuTensors';
+import { adjointNumbers, updateNumbers, type AdamwAttributes } from '../adamwNumbers';
 import { adamw } from './adamw';
 
 type TensorInfo = tf.TensorInfo;
 
 interface Call {
   readonly inputs: Readonly<Record<string, TensorInfo>>;
-  readonly attrs: Readonly<Record<'b1' | 'b2' | 'eps' | 'epsRoot' | 'rate' | 'perC2' | 'keep' | 'half' | 'cross', number>>;
+  readonly attrs: AdamwAttributes;
 }
 
 /** Runs `record` on pointers to the inputs and as many new tensors of the first one's shape. */
@@ -23,19 +24,15 @@ function onGpu(inputs: readonly TensorInfo[], results: number, record: (n: numbe
 
 /** p, m, v after a step. */
 function adamwUpdate({ inputs: { p, m, v, g }, attrs }: Call): TensorInfo[] {
-  const { b1, b2, eps, epsRoot, rate, perC2, keep } = attrs;
   return onGpu([p, m, v, g], 3, (n, [pAt, mAt, vAt, gAt, pOut, mOut, vOut]) => {
-    const numbers = [b1, 1 - b1, b2, 1 - b2, perC2, epsRoot, eps, rate, keep] as const;
-    adamw(gpuTensors().recorder).adamwUpdate(n, pAt, mAt, vAt, gAt, pOut, mOut, vOut, ...numbers);
+    adamw(gpuTensors().recorder).adamwUpdate(n, pAt, mAt, vAt, gAt, pOut, mOut, vOut, ...updateNumbers(attrs));
   });
 }
 
 /** ḡ and p̄, m̄, v̄ before a step. */
 function adamwAdjoint({ inputs: { m, v, g, pBar, mBar, vBar }, attrs }: Call): TensorInfo[] {
-  const { b1, b2, eps, epsRoot, rate, perC2, keep, half, cross } = attrs;
-  const moments = [b1, 1 - b1, b2, 1 - b2, 2 * (1 - b2)] as const;
   return onGpu([m, v, g, pBar, mBar, vBar], 4, (n, [mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut]) => {
-    const numbers = [...moments, perC2, epsRoot, eps, rate, keep, half, cross, rate * (1 - b1)] as const;
+    const numbers = adjointNumbers(attrs);
     adamw(gpuTensors().recorder).adamwAdjoint(n, mAt, vAt, gAt, pBarAt, mBarAt, vBarAt, gOut, pOut, mOut, vOut, ...numbers);
   });
 }
