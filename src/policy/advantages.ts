@@ -134,15 +134,16 @@ export function tokenAdvantages(
   if (!(discount >= 0 && discount <= 1)) throw new RangeError(`discount must be from 0 to 1 (got ${discount})`);
   requireOptions(options);
   requireFinite(tokenRewards);
-  const toGo = rewardsToGo(tokenRewards, mask.length / length, length, discount);
+  const size = mask.length / length;
+  const toGo = rewardsToGo(tokenRewards, size, length, discount);
   const values = new Float32Array(mask.length);
-  const cells = Int32Array.from(mask.keys()).filter((cell) => mask[cell] > 0);
+  const isToken = (cell: number): boolean => mask[cell] > 0;
   for (let t = 0; t < length; t++) {
-    const own = cells.filter((cell) => cell % length === t);
+    const own = Int32Array.from({ length: size }, (_, i) => i * length + t).filter(isToken);
     const advantages = withinPosition(toGo, own, scale);
     own.forEach((cell, i) => (values[cell] = advantages[i]));
   }
-  const unit = scale === 'batch' ? rootMeanSquare(Float32Array.from(cells, (cell) => values[cell])) : 1;
+  const unit = scale === 'batch' ? rootMeanSquare(values.filter((_, cell) => isToken(cell))) : 1;
   return values.map((x) => clipped(x, unit, clip));
 }
 

@@ -45,14 +45,23 @@ function split(regex: string, { invert = false } = {}): PreTokenizer {
   return step;
 }
 
-/** The library's tokenizer; its regular expressions are the file's, so that any text may be the one with which they never end. */
-export function endingTokenizer(json: object, config: object): LibraryTokenizer {
-  const { pre_tokenizer: cut } = json as { readonly pre_tokenizer?: PreTokenizer | null };
+/** Whether a part of `tokenizer.json` has a regular expression of its own. */
+const hasRegex = (part: unknown): boolean => JSON.stringify(part ?? null).includes('"Regex":');
+
+/**
+ * The library's tokenizer; its regular expressions are the file's, so that any text may be the one with which they never end. A limit costs
+ * more than decoding a short text, and what decodes seldom has a regular expression.
+ * @param patience - seconds that a text of no length may take; a character takes microseconds, and may take a millisecond
+ */
+export function endingTokenizer(json: object, config: object, patience = 10): LibraryTokenizer {
+  const { pre_tokenizer: cut, decoder } = json as { readonly pre_tokenizer?: PreTokenizer | null; readonly decoder?: unknown };
   const inner = new HuggingFaceTokenizer({ ...json, pre_tokenizer: cut && asUnicode(cut) }, config);
-  const patience = (length: number): number => 10_000 + length; // milliseconds; a character takes microseconds
+  const ending = <T>(length: number, work: () => T): T => withTimeLimit('the tokenizer', 1000 * patience + length, work);
+  const decodesByRegex = hasRegex(decoder);
   return {
-    encode: (text, options) => withTimeLimit('the tokenizer', patience(text.length), () => inner.encode(text, options)),
-    decode: (ids, options) => withTimeLimit('the tokenizer', patience(ids.length), () => inner.decode(ids, options)),
+    encode: (text, options) => ending(text.length, () => inner.encode(text, options)),
+    decode: (ids, options) =>
+      decodesByRegex ? ending(ids.length, () => inner.decode(ids, options)) : inner.decode(ids, options),
     token_to_id: (token) => inner.token_to_id(token),
     id_to_token: (id) => inner.id_to_token(id),
     get_vocab: () => inner.get_vocab(),
