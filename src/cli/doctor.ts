@@ -13,7 +13,7 @@ import { kernelFolder } from './kernel';
 export const summary = 'what this machine has, what is missing, and what that costs';
 export const help = `dpg doctor [--json]
 
-Checks Node, WebAssembly, the GPU and the tfjs backends, the notebook kernel and Jupyter.
+Checks Node, WebAssembly, the GPU and the tfjs backends, the notebook kernel and Jupyter, and what sums over several ranks.
 Exit code: 0 everything needed is there (the rest may be missing), 1 something needed is not, 2 wrong usage.`;
 
 /** One finding. */
@@ -30,7 +30,7 @@ interface Check {
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
   const { values } = parseArgs({ args: argv, options: { json: { type: 'boolean' } } });
-  const checks = [node(), ...machine(), ...webAssembly(), nvidia(), ...ALL_BACKENDS.map(backend), ...notebooks()];
+  const checks = [node(), ...machine(), ...webAssembly(), nvidia(), ...ALL_BACKENDS.map(backend), ...notebooks(), ranks()];
   console.log(values.json ? JSON.stringify({ checks }, null, 2) : checks.map(describe).join('\n'));
   return checks.some(({ ok, needed }) => needed && !ok) ? 1 : 0;
 }
@@ -134,6 +134,17 @@ function notebooks(): Check[] {
     ),
     optional('PNG figures', png, png ? '@resvg/resvg-js' : 'no binary for this platform', 'figures are written as SVG only'),
   ];
+}
+
+/** What sums over the ranks of one run: PyTorch, with NCCL where every rank has a GPU, else gloo. */
+function ranks(): Check {
+  const script =
+    'import torch, torch.distributed as d; print(torch.__version__, d.is_nccl_available() and torch.cuda.is_available())';
+  const { error, status, stdout, stderr } = spawnSync('python3', ['-c', script], { encoding: 'utf8', timeout: 60_000 });
+  const [version, nccl] = stdout?.trim().split(' ') ?? [];
+  const reason = error ? 'there is no python3' : (stderr.trim().split('\n').at(-1) ?? '');
+  const detail = status === 0 ? `torch ${version}, ${nccl === 'True' ? 'NCCL' : 'gloo'}` : reason || 'python3 cannot load torch';
+  return optional('several ranks', status === 0, detail, 'no run on several machines: pip install torch');
 }
 
 /** Why `load` fails, in one line; undefined when it does not. */

@@ -1,7 +1,20 @@
-import { beforeAll, expect, test } from 'vitest';
-import { build, dpg } from './dpg';
+import fs from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { build, dpg, workFolder } from './dpg';
 
-beforeAll(build, 120_000);
+let folder: string;
+beforeAll(() => {
+  build();
+  folder = workFolder();
+}, 120_000);
+afterAll(() => fs.rmSync(folder, { recursive: true }));
+
+/** The `python3` of this process and its children: a script of the shell's. */
+function standInPython(script: string): void {
+  fs.writeFileSync(path.join(folder, 'python3'), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  vi.stubEnv('PATH', `${folder}${path.delimiter}${process.env.PATH}`);
+}
 
 interface Report {
   readonly checks: {
@@ -14,6 +27,7 @@ interface Report {
 }
 
 test('doctor --json finds a working backend and the kernel, and says what everything missing costs', async () => {
+  standInPython('echo 2.13.0+cpu False');
   const run = dpg('doctor', '--json');
   expect(await run.exit).toBe(0);
   const { checks } = JSON.parse(run.stdout()) as Report;
@@ -32,5 +46,6 @@ test('doctor --json finds a working backend and the kernel, and says what everyt
     webgpu?.ok || (webgpu && /not |no |only /.test(webgpu.detail) && webgpu.cost.includes('npm install --no-save webgpu')),
   ).toBe(true);
   expect(checks.some(({ name }) => name === 'NVIDIA GPU')).toBe(true);
+  expect(checks.find(({ name }) => name === 'several ranks')).toMatchObject({ ok: true, detail: 'torch 2.13.0+cpu, gloo' });
   for (const { detail, cost } of checks) expect(detail && cost).not.toBe('');
 }, 60_000);

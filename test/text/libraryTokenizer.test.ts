@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { endingTokenizer } from '../../src/text/libraryTokenizer';
 import { tokenizerOf, type Tokenizer } from '../../src/text/tokenizer';
 
 /** A tokenizer whose tokens are `vocabulary`: whole words (`merges` null), or what merges make of them. */
@@ -38,4 +39,18 @@ test.each([
   const vocabulary = [...new Set(words)];
   const { encode, encodeMarkup } = tokenizer({ type, add_prefix_space: false }, vocabulary);
   for (const ids of [encode(text), encodeMarkup(text)]) expect(ids.map((id) => vocabulary[id])).toEqual(words);
+});
+
+test('a decoder’s regular expression that backtracks for ever is ended; other decoders need no limit of time', () => {
+  const model = { type: 'WordLevel', vocab: { ['a'.repeat(50) + '!']: 0 }, unk_token: null };
+  const rest = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null };
+  const decoded = (decoder: object) =>
+    endingTokenizer({ ...rest, model, decoder }, {}, 0.1).decode([0], {
+      skip_special_tokens: false,
+      clean_up_tokenization_spaces: false,
+    });
+  const endless = { type: 'Replace', pattern: { Regex: '(a+)+$' }, content: '' };
+  for (const decoder of [endless, { type: 'Sequence', decoders: [{ type: 'Fuse' }, endless] }])
+    expect(() => decoded(decoder)).toThrow(/the tokenizer did not end in 0\.101 s/);
+  expect(decoded({ type: 'Fuse' })).toBe('a'.repeat(50) + '!');
 });
