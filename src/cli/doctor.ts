@@ -7,6 +7,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { toPng } from '../notebook/saveFigure';
 import { ALL_BACKENDS, type BackendName } from '../tensor/backend';
+import type { GpuReport } from '../tensor/gpuReport';
 import { relaxedSupported } from '../tensor/kernels/wasm/kernels';
 import { kernelFolder } from './kernel';
 
@@ -30,7 +31,9 @@ interface Check {
 /** Runs the command; see `help` for the exit code. */
 export async function run(argv: string[]): Promise<number> {
   const { values } = parseArgs({ args: argv, options: { json: { type: 'boolean' } } });
-  const checks = [node(), ...machine(), ...webAssembly(), nvidia(), ...ALL_BACKENDS.map(backend), ...notebooks(), ranks()];
+  const backends = ALL_BACKENDS.map(backend);
+  const gpu = backends.some(({ name, ok }) => ok && name === 'backend webgpu') ? [webGpu()] : [];
+  const checks = [node(), ...machine(), ...webAssembly(), nvidia(), ...backends, ...gpu, ...notebooks(), ranks()];
   console.log(values.json ? JSON.stringify({ checks }, null, 2) : checks.map(describe).join('\n'));
   return checks.some(({ ok, needed }) => needed && !ok) ? 1 : 0;
 }
@@ -88,18 +91,22 @@ const BACKEND_COSTS: Readonly<Record<BackendName, string>> = {
   wasm: 'without WebAssembly, training on the CPU is out of reach',
   cpu: 'not even plain JavaScript tensors work: the installation is broken',
   webgpu:
-    'no GPU by WebGPU (never taken by itself); needs on Linux Vulkan (libvulkan1 and what the driver loads), and: ' +
-    'npm install --no-save webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0, then DPG_BACKEND=webgpu',
+    'no GPU by WebGPU (taken by itself from 20 M parameters on); needs on Linux Vulkan (libvulkan1 and what the driver loads), and: ' +
+    'npm install --no-save webgpu@0.6.2 @tensorflow/tfjs-backend-webgpu@4.22.0; DPG_BACKEND=webgpu takes it for models of any size',
 };
 
-/** Starts a backend in a process of its own: a native library that crashes must not take the doctor along. */
+/**
+ * Awaits the function of a module in a process of its own, which prints what it resolves to: a native library that crashes must not take
+ * the doctor along.
+ */
+function elsewhere(module: string, call: string, env: NodeJS.ProcessEnv = process.env) {
+  const script = `require(process.argv[1]).${call}().then((result) => process.stdout.write(JSON.stringify(result), () => process.exit(0)),
+    (error) => { console.error(error.message); process.exit(1); })`;
+  return spawnSync(process.execPath, ['-e', script, require.resolve(module)], { env, encoding: 'utf8', timeout: 60_000 });
+}
+
 function backend(name: BackendName): Check {
-  const script = 'require(process.argv[1]).startBackend().catch((error) => { console.error(error.message); process.exit(1); })';
-  const { status, signal, stderr } = spawnSync(process.execPath, ['-e', script, require.resolve('../tensor/backend')], {
-    env: { ...process.env, DPG_BACKEND: name },
-    encoding: 'utf8',
-    timeout: 60_000,
-  });
+  const { status, signal, stderr } = elsewhere('../tensor/backend', 'startBackend', { ...process.env, DPG_BACKEND: name });
   const lastLine = stderr
     .trim()
     .split('\n')
@@ -108,6 +115,20 @@ function backend(name: BackendName): Check {
   const detail = status === 0 ? 'starts' : lastLine || `ended with ${signal ?? status}`;
   const check = name === 'wasm' || name === 'cpu' ? needed : optional;
   return check(`backend ${name}`, status === 0, detail, BACKEND_COSTS[name]);
+}
+
+/** What the GPU is and does, measured in about ten seconds. */
+function webGpu(): Check {
+  const { status, signal, stdout, stderr } = elsewhere('../tensor/gpuReport', 'gpuReport');
+  const failed = () => `its measurement ended with ${signal ?? stderr.trim().split('\n').at(-1)}`;
+  return optional('GPU by WebGPU', status === 0, status === 0 ? described(JSON.parse(stdout) as GpuReport) : failed(), 'no GPU');
+}
+
+function described({ name, software, largestBuffer, workgroupMemory, features, gflops, microsecondsPerCall }: GpuReport): string {
+  const played = software ? ' (played by the CPU: for tests alone)' : '';
+  const limits = `buffers up to ${(largestBuffer / 2 ** 30).toFixed(1)} GiB, ${workgroupMemory / 1024} KiB a workgroup`;
+  const speed = `${Number(gflops.toPrecision(2))} GFLOP/s in products, ${microsecondsPerCall.toFixed(0)} µs a call`;
+  return `${name}${played}; ${limits}; ${features.join(', ') || 'no features'}; ${speed}`;
 }
 
 function notebooks(): Check[] {

@@ -84,9 +84,10 @@ export async function run(argv: string[]): Promise<number> {
   const cases = asUsage(`--spec ${spec}`, () => parseSpec(json, config));
   if (out) makeFolder(path.dirname(path.resolve(out))); // an error now, not after the work
   const tooLarge = cases.some(({ optimizer, batches }) => exceedsWasm(parameterCount(config), optimizer, batches.length));
-  await startBackend((backend) =>
-    backend === 'wasm' && tooLarge ? 'its heap of 4.3 GB is too small for these cases' : undefined,
-  );
+  await startBackend({
+    parameters: parameterCount(config),
+    objection: (backend) => (backend === 'wasm' && tooLarge ? 'its heap of 4.3 GB is too small for these cases' : undefined),
+  });
   const model = languageModel(config, options);
   const params = toTensors(stored);
   const results: CaseResult[] = [];

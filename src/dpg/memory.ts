@@ -8,9 +8,11 @@
 import os from 'node:os';
 import { usesCpuWorkers } from '../model/engine';
 import { familyOf, parameterCount, parameterShapes } from '../model/families';
+import { gpuPortions } from '../model/fused/onGpu';
 import { examplesAtOnce } from '../model/batch';
 import type { ModelConfig } from '../model/types';
 import type { BackendName } from '../tensor/backend';
+import { availableMemory } from '../tensor/gpuMemory';
 import type { Config } from './config';
 
 /** An estimate in bytes. */
@@ -63,6 +65,10 @@ const [GENERATOR_AT_REST, GENERATOR_IN_UPDATE] = [4, 12];
 const gpuOf = (backend: BackendName): 'cuda' | 'webgpu' | undefined =>
   backend === 'tfjs-node-gpu' ? 'cuda' : backend === 'webgpu' ? 'webgpu' : undefined;
 
+/** Whether the fused engine computes a model on the GPU. */
+const usesGpuKernels = (model: ModelConfig, engine: Config['engine'], backend: BackendName): boolean =>
+  backend === 'webgpu' && engine !== 'tape' && familyOf(model).fused !== undefined;
+
 /**
  * Columns that the matrices of a block read and write together: what its activations are as wide as, in every family. 16 · n_embd in a
  * GPT-2; a gated feed-forward layer has more, few heads of keys and values fewer.
@@ -96,27 +102,53 @@ export function tapeActivations(
 const workerActivations = (config: ModelConfig, length: number): number =>
   Math.max(64 * MIB, 2 * FLOAT * config.n_layer * length * (activationColumns(config) + config.n_head * length)) + 66 * MIB;
 
+/**
+ * Buffers of the fused engine on a GPU: a microbatch's activations with their tangents, as the heap of a worker has them, logits and their
+ * tangent; half as much again for sizes rounded up, free buffers that are kept, and partial sums (a third was measured).
+ */
+export function gpuBuffers(
+  config: ModelConfig,
+  { examples, length, activationBytes }: { examples: number; length: number; activationBytes: number },
+): number {
+  const { microbatchRows, logitBytes } = gpuPortions(activationBytes);
+  const perExample = 2 * FLOAT * config.n_layer * length * (activationColumns(config) + config.n_head * length);
+  const atOnce = Math.min(examples, Math.ceil(microbatchRows / length));
+  const logits = 2 * Math.min(logitBytes, FLOAT * atOnce * length * config.vocab_size);
+  return 1.5 * (Math.max(perExample, Math.min(activationBytes, atOnce * perExample)) + logits);
+}
+
 /** Worker threads of the fused engine. */
 export const workersOf = ({ workers }: Config): number => workers || Math.min(os.availableParallelism(), 8);
 
 /**
  * Memory of a run.
  * @param backend - where the tensors lie
+ * @param activationBytes - of a microbatch of the fused engine on a GPU
  */
-export function estimateMemory({ generator, target }: ModelPair, config: Config, backend: BackendName): MemoryEstimate {
+export function estimateMemory(
+  { generator, target }: ModelPair,
+  config: Config,
+  backend: BackendName,
+  activationBytes = 2 ** 31,
+): MemoryEstimate {
   const tree = { generator: FLOAT * parameterCount(generator), target: FLOAT * parameterCount(target) };
   const workers = workersOf(config);
   const usesFused = (model: ModelConfig): boolean => usesCpuWorkers(model, config.engine, gpuOf(backend));
   const fused = { generator: usesFused(generator), target: usesFused(target) };
   const length = { generator: config.promptLength + config.maxNewTokens - 1, target: config.maxNewTokens - 1 };
   const examples = { generator: config.minibatch, target: Math.ceil((config.prompts * config.groupSize) / config.innerSteps) };
-  const tape = (part: 'generator' | 'target', model: ModelConfig, pass: keyof (typeof TAPE)['gelu']): number =>
-    fused[part] ? 0 : tapeActivations(model, { examples: examples[part], length: length[part], pass });
+  const activations = (part: 'generator' | 'target', model: ModelConfig, pass: keyof (typeof TAPE)['gelu']): number => {
+    const sizes = { examples: examples[part], length: length[part] };
+    if (fused[part]) return 0; // in the workers' heaps
+    return usesGpuKernels(model, config.engine, backend)
+      ? gpuBuffers(model, { ...sizes, activationBytes })
+      : tapeActivations(model, { ...sizes, pass });
+  };
   const tensors = Math.max(
     GENERATOR_AT_REST * tree.generator +
       (1 + metagradientTrees(config)) * tree.target +
-      tape('target', target, 'hessianVectorProduct'),
-    GENERATOR_IN_UPDATE * tree.generator + tree.target + tape('generator', generator, 'gradient'),
+      activations('target', target, 'hessianVectorProduct'),
+    GENERATOR_IN_UPDATE * tree.generator + tree.target + activations('generator', generator, 'gradient'),
   );
   const references = config.supportMinP > 0 ? 1 : 0; // the untrained generator, beside the one that samples
   const heaps = {
@@ -134,10 +166,8 @@ export function estimateMemory({ generator, target }: ModelPair, config: Config,
   };
 }
 
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
-
-/** Bytes that this process may still take. */
-export const availableMemory = (): number => process.availableMemory?.() ?? os.freemem();
+/** For people. */
+export const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(bytes < 1e10 ? 1 : 0)} GB`;
 
 /** One line for people. */
 export function describeMemory({ tensors, shared, total, onGpu }: MemoryEstimate, available = availableMemory()): string {

@@ -1,12 +1,23 @@
 /**
  * Generator and target of a run by name, and whether they fit: into memory, and to each other.
  */
-import { startBackend } from '../tensor/backend';
+import { parameterCount } from '../model/families';
+import { startBackend, type BackendName } from '../tensor/backend';
+import { runningGpu } from '../tensor/webgpu';
+import { fitOnGpu } from './gpuMemory';
 import { loadActor } from './actor';
 import type { EngineOptions } from '../model/engine';
 import type { Config } from './config';
 import { modelConfig, modelFolder, tokenHidden, type HubOptions } from '../model/hub/hub';
-import { describeMemory, estimateMemory, exceedsWasmHeap, isLarge, requireMemory, type ModelPair } from './memory';
+import {
+  describeMemory,
+  estimateMemory,
+  exceedsWasmHeap,
+  isLarge,
+  requireMemory,
+  type MemoryEstimate,
+  type ModelPair,
+} from './memory';
 import { describeCost, measureSpeeds } from './cost';
 import type { Actor } from './experiment';
 import { reading } from './reading';
@@ -18,7 +29,7 @@ import { reading } from './reading';
  */
 export async function load(name: string, options: EngineOptions & HubOptions = {}): Promise<Actor> {
   const folder = await modelFolder(name, options);
-  await startBackend();
+  await startBackend({ parameters: parameterCount(await modelConfig(folder)) });
   return tokenHidden(loadActor(folder, options));
 }
 
@@ -47,17 +58,33 @@ export async function loadModels(
   const generator = await modelFolder(names.generator, options);
   const target = await modelFolder(names.target, options);
   const pair: ModelPair = { generator: await modelConfig(generator), target: await modelConfig(target) };
-  const { name: backend } = await startBackend((name) =>
-    name === 'wasm' && exceedsWasmHeap(estimateMemory(pair, config, name))
-      ? 'its heap of 4.3 GB is too small for this run'
-      : undefined,
-  );
-  const estimate = estimateMemory(pair, config, backend);
+  const { name: backend } = await startBackend({
+    parameters: Math.max(...Object.values(pair).map(parameterCount)),
+    objection: (name) =>
+      name === 'wasm' && exceedsWasmHeap(estimateMemory(pair, config, name))
+        ? 'its heap of 4.3 GB is too small for this run'
+        : undefined,
+  });
+  const { estimate, activationBytes } = await fit(pair, config, backend);
   const { say = console.error } = options;
-  if (isLarge(estimate)) say(describeMemory(estimate));
-  requireMemory(estimate, backend);
-  if (isLarge(estimate)) say(describeCost(pair, config, await measureSpeeds(pair, config)));
-  const actors = { generator: await loadActor(generator, config), target: await loadActor(target, config) };
+  if (isLarge(estimate)) {
+    say(describeMemory(estimate));
+    say(describeCost(pair, config, await measureSpeeds(pair, config)));
+  }
+  const engine = { ...config, activationBytes };
+  const actors = { generator: await loadActor(generator, engine), target: await loadActor(target, engine) };
   reading({ config, ...actors });
   return actors;
+}
+
+/** @throws Error as {@link requireMemory} and {@link fitOnGpu} */
+async function fit(
+  pair: ModelPair,
+  config: Config,
+  backend: BackendName,
+): Promise<{ estimate: MemoryEstimate; activationBytes?: number }> {
+  if (backend === 'webgpu') return fitOnGpu(pair, config, runningGpu());
+  const estimate = estimateMemory(pair, config, backend);
+  requireMemory(estimate, backend);
+  return { estimate };
 }

@@ -3,7 +3,7 @@
  * tape.
  */
 import * as tf from '@tensorflow/tfjs-core';
-import { onGpu } from '../tensor/backend';
+import { GPU_FROM, onGpu } from '../tensor/backend';
 import { requireWhole } from '../tensor/numbers';
 import { familyOf, parameterCount, type ModelConfig } from './families';
 import { fusedModel } from './fused';
@@ -23,14 +23,9 @@ export interface EngineOptions {
   readonly engine?: 'auto' | 'fused' | 'tape';
   /** Worker threads of the fused engine; 0 takes one per core. */
   readonly workers?: number;
+  /** On a GPU: bytes of activations that a microbatch may take; default as much as keeps it busy. */
+  readonly activationBytes?: number;
 }
-
-/**
- * Parameters from which the tape on a GPU is taken instead of the fused engine on CPUs. A step of "67" takes the tape on an H100 5 to 7 s
- * and eight cores 0.2 s; one of GPT-2's shape (163 M) 25 s and more than 120 s. The tape's time is that of its kernel calls at any size,
- * the cores' grows with the model: they meet between 20 and 40 M.
- */
-const TAPE_ON_GPU_FROM = 20e6;
 
 /**
  * Whether the fused engine computes a model on CPUs, given the GPU that the backend computes on: 'auto' takes what is faster for the
@@ -38,7 +33,7 @@ const TAPE_ON_GPU_FROM = 20e6;
  */
 export function usesCpuWorkers(config: ModelConfig, engine: EngineOptions['engine'], gpu?: 'cuda' | 'webgpu'): boolean {
   if (engine === 'tape' || gpu === 'webgpu' || !familyOf(config).fused) return false;
-  return engine === 'fused' || gpu === undefined || parameterCount(config) < TAPE_ON_GPU_FROM;
+  return engine === 'fused' || gpu === undefined || parameterCount(config) < GPU_FROM;
 }
 
 /**
@@ -48,13 +43,13 @@ export function usesCpuWorkers(config: ModelConfig, engine: EngineOptions['engin
  */
 export function languageModel<C extends ModelConfig>(
   config: C,
-  { engine = 'auto', workers = 0 }: EngineOptions = {},
+  { engine = 'auto', workers = 0, activationBytes }: EngineOptions = {},
 ): LanguageModel<C> {
   if (!ENGINES.includes(engine))
     throw new RangeError(`engine must be one of ${ENGINES.join(', ')} (got ${JSON.stringify(engine)})`);
   requireWhole('workers', workers, 0);
   if (engine === 'tape' || (engine === 'auto' && !familyOf(config).fused)) return tapeModel(config);
-  if (tf.getBackend() === 'webgpu') return gpuModel(config);
+  if (tf.getBackend() === 'webgpu') return gpuModel(config, activationBytes === undefined ? {} : { activationBytes });
   if (engine === 'auto' && !(usesCpuWorkers(config, engine, onGpu() ? 'cuda' : undefined) && fusedSupported()))
     return tapeModel(config);
   return fusedModel(config, { workers: workers || undefined });

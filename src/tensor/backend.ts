@@ -1,5 +1,6 @@
 /**
- * The tfjs backend: best first (tfjs-node-gpu, tfjs-node, wasm, cpu), or the one named by `DPG_BACKEND`; `webgpu` only when it is named.
+ * The tfjs backend: best first (tfjs-node-gpu, tfjs-node, wasm, cpu), or the one named by `DPG_BACKEND`; before all others `webgpu`, where
+ * a model is large enough for it and the GPU is a real one.
  */
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
@@ -85,7 +86,7 @@ async function startWasm(): Promise<void> {
 async function start(name: BackendName): Promise<void> {
   if (name === 'cpu') await tf.setBackend('cpu').then(installCpuKernels);
   else if (name === 'wasm') await startWasm();
-  else if (name === 'webgpu') await startWebGpu().then(installWebGpuKernels);
+  else if (name === 'webgpu') await startWebGpu({ software: process.env.DPG_BACKEND === name }).then(installWebGpuKernels);
   else await startNative(name);
   tf.enableProdMode(); // no banner, no checks of every intermediate value
   await tf.ready();
@@ -97,15 +98,28 @@ function reason(error: unknown): string {
   return /Cannot find module/.test(line) ? 'package not installed' : line;
 }
 
-/** Why a backend will not do for what is to come, if it will not. */
-export type Objection = (name: BackendName) => string | undefined;
+/**
+ * Parameters from which a GPU is taken unasked. Measured for the tape: a step of "67" takes it on an H100 5 to 7 s and eight cores 0.2 s;
+ * one of GPT-2's shape (163 M) 25 s and more than 120 s. Its time is that of its kernel calls at any size, the cores' grows with the
+ * model: they meet between 20 and 40 M. The fused engine needs a tenth of those calls and gains earlier; where, has not been measured.
+ */
+export const GPU_FROM = 20e6;
 
-async function chooseBackend(objection: Objection): Promise<BackendChoice> {
+/** What is to come, as far as it is known. */
+export interface BackendNeeds {
+  /** Of the largest model. */
+  readonly parameters?: number;
+  /** Why a backend will not do, if it will not; asked before it is tried. */
+  readonly objection?: (name: BackendName) => string | undefined;
+}
+
+async function chooseBackend({ parameters = 0, objection = () => undefined }: BackendNeeds): Promise<BackendChoice> {
   const wanted = process.env.DPG_BACKEND;
   if (wanted !== undefined && !(ALL_BACKENDS as readonly string[]).includes(wanted))
     throw new Error(`DPG_BACKEND must be one of ${ALL_BACKENDS.join(', ')} (got "${wanted}")`);
   const skipped: Partial<Record<BackendName, string>> = {};
-  for (const name of wanted ? [wanted as BackendName] : BACKENDS) {
+  const unasked: readonly BackendName[] = parameters < GPU_FROM ? BACKENDS : ['webgpu', ...BACKENDS];
+  for (const name of wanted ? [wanted as BackendName] : unasked) {
     try {
       const why = objection(name);
       if (why) throw new Error(why);
@@ -123,11 +137,10 @@ let chosen: Promise<BackendChoice> | undefined;
 
 /**
  * Starts the backend once per process; later calls return the same choice.
- * @param objection - asked before a backend is tried
  * @throws Error if `DPG_BACKEND` names no backend or one that cannot start, with the cause
  */
-export function startBackend(objection: Objection = () => undefined): Promise<BackendChoice> {
-  return (chosen ??= chooseBackend(objection));
+export function startBackend(needs: BackendNeeds = {}): Promise<BackendChoice> {
+  return (chosen ??= chooseBackend(needs));
 }
 
 /** One line for people: which backend, and why not a better one. */

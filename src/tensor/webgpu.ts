@@ -135,6 +135,9 @@ export const FEATURES = ['timestamp-query', 'subgroups'] as const;
 
 const nameOf = ({ info }: GpuAdapter): string => info.description || info.device || `${info.vendor} ${info.architecture}`.trim();
 
+const isSoftware = (adapter: GpuAdapter): boolean =>
+  adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|software/i.test(nameOf(adapter));
+
 async function startDevice(adapter: GpuAdapter): Promise<Gpu> {
   if (adapter.limits.maxStorageBuffersPerShaderStage < STORAGE_BUFFERS)
     throw new Error(
@@ -144,8 +147,7 @@ async function startDevice(adapter: GpuAdapter): Promise<Gpu> {
     requiredFeatures: FEATURES.filter((feature) => adapter.features.has(feature)),
     requiredLimits: Object.fromEntries(LIMITS.map((limit) => [limit, adapter.limits[limit]])),
   });
-  const name = nameOf(adapter);
-  return { device, name, software: adapter.info.isFallbackAdapter === true || /swiftshader|llvmpipe|software/i.test(name) };
+  return { device, name: nameOf(adapter), software: isSoftware(adapter) };
 }
 
 let gpu: Gpu | undefined;
@@ -156,13 +158,17 @@ export function runningGpu(): Gpu {
   return gpu;
 }
 
-/** @throws Error if a package is missing or no GPU is there */
-export async function startWebGpu(): Promise<void> {
+/**
+ * @param software - whether a GPU that the CPU only plays will do
+ * @throws Error if a package is missing or no GPU is there
+ */
+export async function startWebGpu({ software }: { software: boolean }): Promise<void> {
   const { create, globals } = require('webgpu') as Dawn;
   require.resolve('@tensorflow/tfjs-backend-webgpu');
   const entry = create(['disable-dawn-features=timestamp_quantization']);
   const adapter = await entry.requestAdapter({ powerPreference: 'high-performance' });
   if (!adapter) throw new Error('no GPU is visible to Vulkan, Metal or Direct3D 12');
+  if (!software && isSoftware(adapter)) throw new Error(`${nameOf(adapter)} is a CPU that plays a GPU`);
   Object.assign(globalThis, globals);
   Object.defineProperty(globalThis, 'navigator', { value: { gpu: entry, userAgent: 'Node' }, configurable: true });
   const started = await startDevice(adapter);

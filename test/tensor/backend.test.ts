@@ -39,13 +39,24 @@ describe('the backend', () => {
 
   it('is another one where there is an objection, and the choice says so', async () => {
     const { startBackend } = await start();
-    const { name, skipped } = await startBackend((each) => (each === 'cpu' ? undefined : `${each} is too small`));
+    const { name, skipped } = await startBackend({ objection: (each) => (each === 'cpu' ? undefined : `${each} is too small`) });
     expect([name, skipped.wasm]).toEqual(['cpu', 'wasm is too small']);
   });
 
-  it('webgpu is started only when it is named, and says why it cannot be', async () => {
-    const { startBackend, BACKENDS } = await start('webgpu');
-    expect(BACKENDS).not.toContain('webgpu');
+  it('is webgpu where a model is large and a real GPU is there; else the choice says why it is not', async () => {
+    const { startBackend, GPU_FROM } = await start();
+    const { name, skipped } = await startBackend({ parameters: GPU_FROM });
+    expect(skipped.webgpu ?? name).toMatch(/^(webgpu$|package not installed|no GPU is visible|.+ plays a GPU)/);
+  });
+
+  it('is not webgpu where all models are small', async () => {
+    const { startBackend, GPU_FROM } = await start();
+    const { name, skipped } = await startBackend({ parameters: GPU_FROM - 1 });
+    expect([name, ...Object.keys(skipped)]).not.toContain('webgpu');
+  });
+
+  it('webgpu takes a GPU of any kind when it is named, and says why it cannot', async () => {
+    const { startBackend } = await start('webgpu');
     const outcome = await startBackend().catch((error: unknown) => (error as Error).message);
     if (typeof outcome === 'string')
       expect(outcome).toMatch(/^DPG_BACKEND=webgpu cannot be used: (package|no GPU|the GPU|the package) /);
