@@ -86,6 +86,7 @@ export {
   patternFigures,
   patternProgress,
   saveRunFigures,
+  writtenTexts,
 } from './notebook/runFigures';
 export {
   comparisonChart,

@@ -6,7 +6,8 @@ import type { Sink } from './notebook/terminal';
 
 /** Where steps are shown. */
 export interface StepLine {
-  readonly show: (row: MetricsRow) => void;
+  /** @param left - steps to come, where they may be fewer than all */
+  readonly show: (row: MetricsRow, left?: number) => void;
   /** A line of its own, above the bar. */
   readonly say: (text: string) => void;
   /** Leaves the last step standing. */
@@ -40,7 +41,7 @@ const plainLine = (row: MetricsRow, total: number): string =>
 
 /**
  * Shows steps as they are done.
- * @param options.total - steps at most; the time left is that of all of them
+ * @param options.total - steps at most
  */
 export function stepLine({ total, out, env = process.env }: { total: number; out: Sink; env?: NodeJS.ProcessEnv }): StepLine {
   const live = isLive(out, env);
@@ -50,15 +51,15 @@ export function stepLine({ total, out, env = process.env }: { total: number; out
     drawn = [...text].slice(0, (out.columns ?? 80) - 1).join('');
     out.write(`\r\u001b[K${drawn}`);
   };
-  const liveLine = (row: MetricsRow): string => {
+  const liveLine = (row: MetricsRow, left = total - row.step): string => {
     seconds.push(row.seconds);
     const recent = seconds.slice(-RECENT);
-    const left = ((total - row.step) * recent.reduce((sum, each) => sum + each, 0)) / recent.length;
-    const time = row.step < total ? `${duration(left)} left` : 'done';
+    const mean = recent.reduce((sum, each) => sum + each, 0) / recent.length;
+    const time = left > 0 ? `${duration(left * mean)} left` : 'done';
     return `${bar(row.step / total)} ${row.step}/${total}  ${time}  Φ ${row.phi.toFixed(4)}${measured(row)}`;
   };
   return {
-    show: (row) => (live ? draw(liveLine(row)) : void out.write(`${plainLine(row, total)}\n`)),
+    show: (row, left) => (live ? draw(liveLine(row, left)) : void out.write(`${plainLine(row, total)}\n`)),
     say: (text) => {
       out.write(drawn ? `\r\u001b[K${text}\n` : `${text}\n`);
       if (drawn) draw(drawn);

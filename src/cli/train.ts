@@ -60,9 +60,9 @@ export async function helpFor(argv: readonly string[]): Promise<string> {
 async function runSteps(experiment: Experiment, run: RankRun, { json, checkpoints }: Arguments, stop: AgreedStop): Promise<void> {
   const line = stepLine({ total: experiment.config.steps, out: process.stdout });
   const warn = json ? undefined : line.say;
-  for await (const { row } of stepsOf(experiment, run, { ...checkpoints, signal: stop.signal, warn })) {
+  for await (const { row, left } of stepsOf(experiment, run, { ...checkpoints, signal: stop.signal, warn })) {
     if (json) console.log(JSON.stringify(row));
-    else line.show(row);
+    else line.show(row, left);
     await stop.afterStep(row);
   }
   line.end();

@@ -78,6 +78,8 @@ export interface TrainStep {
   readonly tokenRewards?: Float32Array;
   readonly advantages: Float32Array;
   readonly image?: number[][];
+  /** Steps left if those to come are like this one: where all that is wanted is there, those of `stopAfterDone`. */
+  readonly left: number;
   /** Of a last step before the last that was planned: why it is. */
   readonly ended?: string;
   /** What people should know of this step, in a sentence. */
@@ -206,7 +208,7 @@ async function trainStep({ experiment, read, isFirst }: Stepping, state: Trainer
     seconds: (performance.now() - started) / 1000,
   };
   const { values, tokens: tokenRewards, warning } = rewards;
-  return { row, rollouts, rewards: values, tokenRewards, advantages, image, warning };
+  return { row, rollouts, rewards: values, tokenRewards, advantages, image, warning, left: stepsLeft(state, config) };
 }
 
 /**
@@ -227,6 +229,10 @@ export async function* train(
     yield isDone(experiment, state) && state.step < experiment.config.steps ? { ...step, ended } : step;
   }
 }
+
+/** Steps to the end if the coming ones are like the last. */
+const stepsLeft = ({ step, done }: TrainerState, { steps, stopAfterDone }: Config): number =>
+  Math.max(0, Math.min(steps - step, done > 0 && stopAfterDone > 0 ? stopAfterDone - done : Infinity));
 
 /** Whether training has come to its end: all steps, or `config.stopAfterDone` steps in a row that were done. */
 export const isDone = ({ config }: Pick<Experiment, 'config'>, { step, done }: TrainerState): boolean =>

@@ -8,8 +8,11 @@ export type Metrics = Readonly<Record<string, number>>;
 
 /** A progress line. */
 export interface Progress {
-  /** Shows `done` steps (drawn at most ten times a second) and lets the event loop turn, so that outputs leave and the kernel answers. */
-  update(done: number, metrics?: Metrics): Promise<void>;
+  /**
+   * Shows `done` steps (drawn at most ten times a second) and lets the event loop turn, so that outputs leave and the kernel answers.
+   * @param left - steps to come, where they may be fewer than those to `total`
+   */
+  update(done: number, metrics?: Metrics, left?: number): Promise<void>;
   /** Shows the last update for good; `remark` says how it ended. */
   readonly finish: (remark?: string) => void;
 }
@@ -30,14 +33,15 @@ export function progress({ total, start = 0, seconds = 0, label = 'step' }: Prog
   const { show } = output();
   const began = performance.now();
   let drawn = -Infinity;
-  let state = { done: start, metrics: {} as Metrics };
+  let state = { done: start, metrics: {} as Metrics, left: total - start };
 
   const draw = (remark = '') => {
     drawn = performance.now();
-    const { done, metrics } = state;
+    const { done, metrics, left } = state;
     const text = describe({
       done,
       total,
+      left,
       label,
       seconds: (drawn - began) / 1000,
       before: seconds,
@@ -49,8 +53,8 @@ export function progress({ total, start = 0, seconds = 0, label = 'step' }: Prog
     show({ 'text/html': `<div class="${NO_TEX}">${bar} <code>${escapeHtml(text)}</code></div>`, 'text/plain': text });
   };
   return {
-    async update(done, metrics = {}) {
-      state = { done, metrics };
+    async update(done, metrics = {}, left = total - done) {
+      state = { done, metrics, left };
       if (performance.now() - drawn >= REFRESH) draw();
       await setImmediate();
     },
@@ -61,6 +65,8 @@ export function progress({ total, start = 0, seconds = 0, label = 'step' }: Prog
 interface Description {
   readonly done: number;
   readonly total: number;
+  /** Steps to come. */
+  readonly left: number;
   readonly label: string;
   readonly seconds: number;
   /** Seconds of earlier parts of the loop. */
@@ -71,13 +77,12 @@ interface Description {
   readonly remark: string;
 }
 
-function describe({ done, total, label, seconds, before, fresh, metrics, remark }: Description): string {
+function describe({ done, total, left, label, seconds, before, fresh, metrics, remark }: Description): string {
   const speed = fresh / seconds;
-  const left = (total - done) / speed;
   const parts = [`${label} ${done}/${total}`, `${Math.floor((100 * done) / total)} %`];
   if (fresh > 0) parts.push(speed >= 1 ? `${short(speed)}/s` : `${short(1 / speed)} s each`);
   if (remark) parts.push(remark);
-  else if (fresh > 0 && done < total) parts.push(`${duration(left)} left`);
+  else if (fresh > 0 && done < total) parts.push(`${duration(left / speed)} left`);
   else if (done >= total) parts.push(`took ${duration(before + seconds)}`);
   for (const [name, value] of Object.entries(metrics)) parts.push(`${printable(name)} ${Number(value.toPrecision(4))}`);
   return parts.join('  ');

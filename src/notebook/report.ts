@@ -4,9 +4,9 @@
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
-import { sharedKeys } from '../dpg/config';
 import { defaultsOf, type Keys } from '../dpg/keys';
 import { EXPERIMENTS } from '../experiments/experiments';
+import { promptedKeys } from '../experiments/weightSpace';
 import { readReport, type RunReport } from '../runs/runReport';
 import { readMetrics, readSummary } from '../runs/runFolder';
 import { runPath, type RunOrName } from '../runs/runName';
@@ -165,18 +165,19 @@ const rowsOf = (rows: readonly (readonly string[])[]): string => {
 function listOf(rows: readonly (readonly string[])[]): string {
   if (!rows.length) return '';
   const width = Math.max(0, ...rows.map(([name]) => name.length));
-  return `<pre>${escapeHtml(rows.map(([name, ...rest]) => [name.padEnd(width), ...rest].join('  ')).join('\n'))}</pre>`;
+  return `<pre>${escapeHtml(rows.map(([name, ...rest]) => [name.padEnd(width), ...rest].join('  ').trimEnd()).join('\n'))}</pre>`;
 }
 
 /** Keys that differ from the experiment's defaults first, with these. */
 function configuration(config: Readonly<Record<string, unknown>>): string {
-  const own = EXPERIMENTS[String(config.experiment)] ?? { keys: sharedKeys, defaults: {} };
+  const own = EXPERIMENTS[String(config.experiment)] ?? { keys: promptedKeys, defaults: {} };
   const keys: Keys = own.keys;
   const values = defaultsOf(keys, own.defaults);
   const defaults = new Map(Object.keys(config).map((key) => [key, values[key] ?? config[keys[key]?.sameAs ?? '']]));
   const rows = Object.entries(config).filter(([key]) => key !== 'experiment');
   const isChanged = ([key, value]: [string, unknown]): boolean => JSON.stringify(defaults.get(key)) !== JSON.stringify(value);
-  const changed = rows.filter(isChanged).map(([key, value]) => [key, String(value), `(default ${String(defaults.get(key))})`]);
+  const usual = (key: string): string => (defaults.get(key) === undefined ? '' : `(default ${String(defaults.get(key))})`);
+  const changed = rows.filter(isChanged).map(([key, value]) => [key, String(value), usual(key)]);
   const same = rows.filter((row) => !isChanged(row)).map(([key, value]) => [key, String(value)]);
   return `${listOf(changed)}<details><summary>${same.length} keys at their defaults</summary>${listOf(same)}</details>`;
 }

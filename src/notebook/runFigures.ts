@@ -2,15 +2,25 @@
  * The figures of a run: curves of its rows, and what a pattern's patch of the LM head shows.
  */
 import path from 'node:path';
+import { sampleOf } from '../runs/record';
 import { readMetrics, readRun } from '../runs/runFolder';
 import { runPath, type RunOrName } from '../runs/runName';
 import { runLabels } from '../runs/runReport';
+import type { Experiment } from '../dpg/experiment';
 import type { TrainStep } from '../dpg/train';
 import type { Pattern, PatternReading } from '../objective/pattern';
 import { lineChart, type Series } from './charts';
 import type { Figure } from './figure';
 import { heatmap, imageStrip } from './images';
 import { saveFigure } from './saveFigure';
+import type { Row } from './table';
+
+/** Prompt, response, τ (or another reward) and advantage of a step's first texts: a `table` for {@link follow}. */
+export const writtenTexts = (experiment: Experiment, step: TrainStep): Row[] =>
+  sampleOf(experiment, step).map(({ prompt, response, reward, advantage }) => {
+    const paid = experiment.config.reward === 'metagradient' ? 'τ' : 'reward';
+    return { prompt, response, [paid]: reward, advantage };
+  });
 
 type Steps = readonly Pick<TrainStep, 'row' | 'image'>[];
 

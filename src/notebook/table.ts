@@ -1,6 +1,7 @@
 /** Tables: danfojs data frames or plain rows, with numbers aligned at the point and all text escaped. */
 import { NO_TEX, output } from './display';
 import { escapeHtml, printable } from './escape';
+import type { MimeBundle } from './tslab';
 
 /** The part of a danfojs DataFrame in use here. */
 export interface Frame {
@@ -16,10 +17,14 @@ export interface TableOptions {
   readonly digits?: number;
 }
 
-type Row = Readonly<Record<string, unknown>>;
+/** A row of values by column. */
+export type Row = Readonly<Record<string, unknown>>;
 
 /** Shows a data frame, or rows whose keys are the columns. */
-export function table(frame: Frame | readonly Row[], { caption = '', digits = 4 }: TableOptions = {}): void {
+export const table = (frame: Frame | readonly Row[], options?: TableOptions): void => output().show(tableBundle(frame, options));
+
+/** What {@link table} shows. */
+export function tableBundle(frame: Frame | readonly Row[], { caption = '', digits = 4 }: TableOptions = {}): MimeBundle {
   const { head, rows, index } = contents(frame);
   const numeric = head.map((_, column) => rows.every((row) => row[column] == null || typeof row[column] === 'number'));
   const columns = head.map((_, column) => {
@@ -27,7 +32,7 @@ export function table(frame: Frame | readonly Row[], { caption = '', digits = 4 
     return numeric[column] ? alignPoints(texts) : texts;
   });
   const cells = rows.map((_, i) => columns.map((texts) => texts[i]));
-  output().show({
+  return {
     'text/html': html({ head, index, cells, numeric, caption }),
     'text/plain': plain({
       head: ['', ...head],
@@ -35,7 +40,7 @@ export function table(frame: Frame | readonly Row[], { caption = '', digits = 4 
       numeric: [false, ...numeric],
       caption,
     }),
-  });
+  };
 }
 
 /** Column names, rows of values, and row names where a data frame has other ones than 0, 1, 2 …. */

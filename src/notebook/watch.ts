@@ -1,8 +1,9 @@
 /** Watching a loop of steps: a progress line, a live figure, a history, and the stop button. */
-import { liveFigure } from './display';
+import { liveFigure, output } from './display';
 import type { Figure } from './figure';
 import { registerLoop, stoppedLoops, stopSignal } from './interrupt';
 import { progress, REFRESH, type Metrics } from './progress';
+import { tableBundle, type Row } from './table';
 
 /** Options of {@link watch}. */
 export interface WatchOptions<Step> {
@@ -14,6 +15,8 @@ export interface WatchOptions<Step> {
   readonly metrics?: (step: Step) => Metrics;
   /** Picture of the history so far. */
   readonly figure?: (history: readonly Step[]) => Figure;
+  /** Rows of a table of the running step, e.g. `(step) => writtenTexts(experiment, step)`. */
+  readonly table?: (step: Step) => readonly Row[];
 }
 
 /** Seconds that each history took so far: a loop that was stopped has several parts. */
@@ -27,7 +30,7 @@ const spent = new WeakMap<object, number>();
  */
 export async function* watch<Step>(
   steps: AsyncIterable<Step> | ((signal: AbortSignal) => AsyncIterable<Step>),
-  { total, history = [], metrics = () => ({}), figure }: WatchOptions<Step>,
+  { total, history = [], metrics = () => ({}), figure, table }: WatchOptions<Step>,
 ): AsyncGenerator<Step, void, undefined> {
   await stoppedLoops();
   const signal = stopSignal();
@@ -35,15 +38,18 @@ export async function* watch<Step>(
   const line = progress({ total, start: history.length, seconds: spent.get(history) });
   const began = performance.now();
   const picture = figure && liveFigure();
+  const texts = output();
+  const tabulate = () => table && history.length && texts.show(tableBundle(table(history[history.length - 1])));
   let drawn = -Infinity;
   try {
     for await (const step of typeof steps === 'function' ? steps(signal) : steps) {
       history.push(step);
-      if (picture && performance.now() - drawn >= REFRESH) {
-        picture.draw(figure(history));
+      if (performance.now() - drawn >= REFRESH) {
+        picture?.draw(figure!(history));
+        tabulate();
         drawn = performance.now();
       }
-      await line.update(history.length, metrics(step));
+      await line.update(history.length, metrics(step), (step as { left?: number }).left);
       yield step;
       if (signal.aborted) break;
     }
@@ -53,7 +59,8 @@ export async function* watch<Step>(
     spent.set(history, (spent.get(history) ?? 0) + (performance.now() - began) / 1000);
     const { ended = 'ended early' } = (history.at(-1) ?? {}) as { ended?: string };
     line.finish(signal.aborted ? 'stopped; run the cell again' : history.length < total ? ended : undefined);
-    if (picture && history.length) picture.finish(figure(history));
+    if (picture && history.length) picture.finish(figure!(history));
+    tabulate();
     end();
   }
 }

@@ -195,7 +195,8 @@ function creditOf({ generator, target }: Experiment, response: readonly number[]
   };
 }
 
-function sampleOf(experiment: Experiment, step: TrainStep) {
+/** The first responses of a step and what they were paid, as examples.jsonl holds them. */
+export function sampleOf(experiment: Experiment, step: TrainStep) {
   const { row, rollouts, rewards, advantages } = step;
   const { tokenizer } = experiment.generator;
   const responses = responsesOf(rollouts).slice(0, EXAMPLES_PER_SAMPLE);

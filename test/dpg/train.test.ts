@@ -281,7 +281,7 @@ describe('the end of the loop', () => {
     const observe = () => ({ metrics: {}, done: done[at++] });
     const experiment = { ...tinyExperiment({ steps: 8, stopAfterDone: 3 }), observe };
     const state = startTraining(experiment);
-    expect(await run(experiment, state)).toHaveLength(7);
+    expect((await run(experiment, state)).map(({ left }) => left)).toEqual([7, 2, 1, 4, 2, 1, 0]);
     expect(await run(experiment, state)).toEqual([]);
     at = 0;
     expect(await run({ ...tinyExperiment({ steps: 8, stopAfterDone: 0 }), observe })).toHaveLength(8);

@@ -79,6 +79,18 @@ describe.each(fronts)('in $name', { timeout: 3 * PATIENCE }, (front) => {
       return true;
     }).map(({ outerHTML }) => outerHTML.slice(0, 200))`);
 
+  /** Texts of plotly's figures that cover each other, or are small. */
+  const unreadable = (): Promise<string[]> =>
+    desk.page.evaluate(`[...document.querySelectorAll('${PLOT}')].flatMap((plot) => {
+      const texts = [...plot.querySelectorAll('svg text')].filter((text) => text.textContent.trim());
+      const boxes = texts.map((text) => text.getBoundingClientRect()).map(({ left, right, top, bottom }) =>
+        ({ left: left + 1, right: right - 1, top: top + 2, bottom: bottom - 2 })); // a line's box is higher than its letters
+      const covers = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+      const small = texts.filter((text) => parseFloat(getComputedStyle(text).fontSize) < 10);
+      return [...small.map((text) => 'small: ' + text.textContent), ...boxes.flatMap((a, i) => boxes.slice(i + 1).flatMap((b, k) =>
+        covers(a, b) ? [texts[i].textContent + ' × ' + texts[i + 1 + k].textContent] : []))];
+    })`);
+
   describe.each(NOTEBOOKS)('%s', (name) => {
     const notebook = readNotebook(path.join(FOLDER, name));
     const picture = (what: string) => screenshot(desk.page, `${front.name}-${path.basename(name, '.ipynb')}-${what}`);
@@ -104,6 +116,7 @@ describe.each(fronts)('in $name', { timeout: 3 * PATIENCE }, (front) => {
       await picture('trusted');
       await unfold(desk, 700);
       expect(await cutOff()).toEqual([]);
+      expect(await unreadable()).toEqual([]);
       await picture('narrow');
       if (front.darken) await desk.page.evaluate(front.darken);
       await unfold(desk);

@@ -76,7 +76,7 @@ const LAB = {
   darken: command('apputils:change-theme', "{ theme: 'JupyterLab Dark' }"),
   lighten: command('apputils:change-theme', "{ theme: 'JupyterLab Light' }"),
   edit: `(${PANEL}.content.activeCellIndex = ${PANEL}.content.widgets.indexOf(cell), ${PANEL}.content.mode = 'edit',
-    cell.editor.focus(), cell.editor.setCursorPosition({ line: cell.editor.lineCount - 1, column: 1e3 }))`,
+    cell.editor.focus(), cell.editor.setCursorPosition({ line: cell.editor.lineCount - 1, column: cell.editor.getLine(cell.editor.lineCount - 1).length }))`,
   isTrusted: 'cell.model.trusted',
   height: "document.querySelector('.jp-WindowedPanel-inner').scrollHeight",
   css: {

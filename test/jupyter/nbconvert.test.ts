@@ -1,4 +1,5 @@
-/** The committed notebooks under nbconvert: as a page, printed, as Markdown, and executed by it. */
+/** The committed notebooks under nbconvert: as a page, printed, as Markdown, and executed by it; and one executed by papermill. */
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import type { Browser } from 'playwright-core';
@@ -6,9 +7,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readNotebook, writeNotebook } from '../../src/cli/notebook/document';
 import { build, ROOT, workFolder } from '../cli/dpg';
 import { NOTEBOOKS, outputsOf } from '../notebook/committed';
+import { found } from './frontEnds';
 import { installed, nbconvert, newPage, PATIENCE, screenshot, SCREENSHOTS, startBrowser } from './jupyter';
 
 const { hasNbconvert } = installed();
+const papermill = found('papermill');
+if (!papermill) console.log('a test with papermill is skipped: it is not installed');
 /** Pictures instead of HTML with scripts: see notebooks/README.md. */
 const PICTURES = '--NbConvertBase.display_data_priority=["image/svg+xml","text/markdown","text/html","text/plain"]';
 
@@ -76,8 +80,32 @@ describe.skipIf(!hasNbconvert)('nbconvert', { timeout: PATIENCE }, () => {
     const seconds = `--ExecutePreprocessor.timeout=${PATIENCE / 1000}`;
     expect(nbconvert(file, folder, '--to', 'notebook', '--execute', '--inplace', seconds)).toBe('');
     const code = readNotebook(file).cells.filter(({ cell_type }) => cell_type === 'code');
-    expect(code.map(({ execution_count }) => execution_count)).toEqual(code.map((_, i) => i + 1));
+    const kinds = (cells: typeof code) => cells.map(({ outputs = [] }) => outputs.map(({ output_type }) => output_type));
+    const committed = notebook.cells.filter(({ cell_type }) => cell_type === 'code');
+    expect(kinds(code).map(({ length }) => length > 0)).toEqual(kinds(committed).map(({ length }) => length > 0));
     const streams = code.flatMap(({ outputs = [] }) => outputs).filter((output) => output.output_type === 'stream');
     expect(streams.filter((output) => output.name === 'stderr')).toEqual([]);
+  });
+
+  test.skipIf(!papermill)('papermill executes one with parameters, and names those that there are not', () => {
+    const executed = path.join(folder, 'papermill.ipynb');
+    const script = path.join(ROOT, 'notebooks/python/papermill_typescript.py');
+    const set = ['-p', 'quick', 'true', '-p', 'out', `${folder}/papermill`, '-p', 'klCoef', '0.5', '-p', 'stepz', '3'];
+    const args = [script, path.join(folder, 'notebooks/03-l2-norm.ipynb'), executed, '--no-progress-bar', ...set];
+    const python = path.join(path.dirname(papermill!), 'python3');
+    const { stderr, status } = spawnSync(python, args, { encoding: 'utf8', timeout: PATIENCE });
+    expect(status, stderr).toBe(0);
+    expect(stderr.match(/unknown parameter.*/g)).toEqual(['unknown parameter: stepz']);
+    const { cells } = readNotebook(executed);
+    const injected = cells.find(({ metadata }) => metadata.tags?.includes('injected-parameters'))!;
+    expect(injected.source.trim().split('\n')).toEqual([
+      '// Parameters',
+      'let quick = true;',
+      `let out = "${folder}/papermill";`,
+      'let klCoef = 0.5;',
+      'let stepz = 3;',
+    ]);
+    const config = JSON.parse(fs.readFileSync(path.join(folder, 'papermill', 'seed0', 'config.json'), 'utf8')) as object;
+    expect(config).toMatchObject({ config: { steps: 15, klCoef: 0.5 } });
   });
 });

@@ -4,38 +4,18 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { runInNewContext } from 'node:vm';
 import { DataFrame, Series } from 'danfojs-node';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { lineChart } from '../../src/notebook/charts';
 import { figureBundle, liveFigure, markdown, output, showFigure } from '../../src/notebook/display';
 import { heatmap } from '../../src/notebook/images';
 import { PLOTLY } from '../../src/notebook/plotlyScript';
 import type { PlotlyFigure } from '../../src/notebook/plotlyFigure';
-import { progress } from '../../src/notebook/progress';
 import { saveFigure } from '../../src/notebook/saveFigure';
 import { show } from '../../src/notebook/show';
 import { table } from '../../src/notebook/table';
-import { follow, watch } from '../../src/notebook/watch';
 import { workFolder } from '../cli/dpg';
+import { sent } from './channel';
 import { HOSTILE } from './hostile';
-
-interface Sent {
-  readonly data: Record<string, string>;
-  readonly transient: { readonly display_id: string };
-  readonly update: boolean;
-}
-
-/** A stand-in for tslab's channel: what a cell would send. */
-let sent: Sent[] = [];
-beforeEach(() => {
-  sent = [];
-  const lastWriteDisplayData = (content: Omit<Sent, 'update'>, update: boolean) => sent.push({ ...content, update });
-  const cache = { a: { filename: path.normalize('/x/tslab/dist/jupyter.js'), exports: { lastWriteDisplayData } } };
-  vi.stubGlobal('__tslab__', { require: { cache } });
-});
-afterEach(() => {
-  vi.unstubAllGlobals();
-  vi.restoreAllMocks();
-});
 
 const figure = (text: string) => heatmap({ z: [[1, -1]], title: text, caption: text });
 const tags = (html: string) => html.match(/<[^>]*>/g);
@@ -246,98 +226,5 @@ describe('outside a notebook', () => {
     const { show: update } = output();
     for (const text of ['a', 'a', 'b']) update({ 'text/plain': text });
     expect(log.mock.calls.flat()).toEqual(['[figure: Φ]', 'a', 'b']);
-  });
-});
-
-describe('progress', () => {
-  test('draws at most ten times a second, lets other callbacks run, and ends with the last step', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
-    let turns = 0;
-    const count = () => (turns++, setImmediate(count).unref());
-    setImmediate(count);
-    const line = progress({ total: 1000 });
-    for (let step = 1; step <= 1000; step++) {
-      vi.advanceTimersByTime(1);
-      await line.update(step, { 'Φ<b>': step / 2 });
-    }
-    line.finish();
-    vi.useRealTimers();
-    expect(sent.length).toBeLessThanOrEqual(12);
-    expect(turns).toBeGreaterThan(900);
-    expect(sent.at(-1)?.data['text/plain']).toBe('step 1000/1000  100 %  1000/s  took 1 s  Φ<b> 500');
-    expect(sent.at(-1)?.data['text/html']).toContain('Φ&lt;b&gt; 500');
-  });
-
-  test('counts from where an earlier cell stopped', async () => {
-    const line = progress({ total: 4, start: 2 });
-    await line.update(3);
-    line.finish('stopped');
-    expect(sent.at(-1)?.data['text/plain']).toMatch(/^step 3\/4 {2}75 % .* stopped$/);
-  });
-});
-
-describe('watch', () => {
-  async function* steps(from: number, to: number) {
-    for (let i = from; i < to; i++) yield await Promise.resolve(i);
-  }
-
-  test('passes every step through, fills the history and goes on with it', async () => {
-    const history: number[] = [];
-    const seen: number[] = [];
-    for await (const step of watch(steps(0, 3), { total: 5, history })) seen.push(step);
-    await follow(() => steps(3, 5), { total: 5, history });
-    expect([seen, history]).toEqual([
-      [0, 1, 2],
-      [0, 1, 2, 3, 4],
-    ]);
-    expect(sent.at(-1)?.data['text/plain']).toContain('step 5/5  100 %');
-  });
-
-  test('counts the time of all parts, and says why a loop ended before its last step', async () => {
-    vi.useFakeTimers({ toFake: ['performance'] });
-    const history: { ended?: string }[] = [];
-    async function* slow(...steps: { ended?: string }[]) {
-      for (const step of steps) {
-        vi.advanceTimersByTime(2000);
-        yield await Promise.resolve(step);
-      }
-    }
-    await follow(slow({}, {}), { total: 4, history });
-    expect(sent.at(-1)?.data['text/plain']).toContain('ended early');
-    await follow(slow({}, { ended: 'it was done' }), { total: 5, history });
-    expect(sent.at(-1)?.data['text/plain']).toBe('step 4/5  80 %  2.00 s each  it was done');
-    await follow(slow({}), { total: 5, history });
-    expect(sent.at(-1)?.data['text/plain']).toContain('took 10 s');
-    vi.useRealTimers();
-  });
-
-  test('draws the figure of the history, whole at the end', async () => {
-    const lengths: number[] = [];
-    const picture = (history: readonly number[]) => {
-      lengths.push(history.length);
-      return lineChart({ title: 'h', xTitle: 'x', yTitle: 'y', series: [{ name: 'a', x: history, y: history }] });
-    };
-    await follow(steps(0, 4), { total: 4, figure: picture });
-    expect(lengths[0]).toBe(1);
-    expect(lengths.at(-1)).toBe(4);
-    expect(sent.filter(({ data }) => 'application/vnd.plotly.v1+json' in data)).toHaveLength(1);
-  });
-
-  test('hands on errors of the loop, and closes it when the reader leaves', async () => {
-    let closed = false;
-    async function* failing() {
-      try {
-        yield* steps(0, 2);
-        throw new Error('diverged');
-      } finally {
-        closed = true;
-      }
-    }
-    const history: number[] = [];
-    await expect(follow(failing(), { total: 9, history })).rejects.toThrow('diverged');
-    expect([closed, history]).toEqual([true, [0, 1]]);
-    closed = false;
-    for await (const step of watch(failing(), { total: 9 })) if (step === 1) break;
-    expect(closed).toBe(true);
   });
 });

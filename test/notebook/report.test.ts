@@ -46,6 +46,21 @@ test('a recorded text has its tokens, whose τ add up to that of the text', () =
 });
 
 describe('a report', () => {
+  test('of an own target knows the defaults of the keys that it shares with others, and claims none of its own', () => {
+    const own = join(place, 'own');
+    fs.cpSync(folder, own, { recursive: true });
+    const file = join(own, 'config.json');
+    const record = JSON.parse(fs.readFileSync(file, 'utf8')) as { config: Record<string, unknown> };
+    const { strength: _, strengthEnd: __, patchTokens: ___, ...shared } = record.config;
+    const config = { ...shared, experiment: 'mine', promptStyle: 'auto', promptsFile: '', klCoef: 0.7, width: 5 };
+    fs.writeFileSync(file, JSON.stringify({ ...record, config }));
+    const [changed, same] = reportPage(own).split('<details>');
+    expect(changed).toMatch(/^klCoef +0\.7 {2}\(default 0\)$/m);
+    expect(changed).toMatch(/^width +5(<|$)/m);
+    expect(changed).not.toMatch(/undefined|^prompt(Style|sFile)/m);
+    expect(same).toMatch(/^promptStyle +auto$/m);
+  });
+
   test('is one file that asks nothing of a network, with every part of the run', async () => {
     const file = join(place, 'sub/report.html');
     vi.spyOn(console, 'log').mockImplementation(() => {});

@@ -15,6 +15,7 @@ import { latestCheckpoint } from '../../src/runs/savedState';
 import type { Experiment } from '../../src/dpg/experiment';
 import { disposeTrainer } from '../../src/dpg/train';
 import type { ModelFolders } from '../../src/dpg/models';
+import { writtenTexts } from '../../src/notebook/runFigures';
 import { saveTinyModels, TINY_CONFIG } from '../support/tinyModels';
 
 let place: string;
@@ -158,4 +159,18 @@ test('new runs of the same second have folders of their own', async () => {
     disposeTrainer(state);
     fs.rmSync(folder.path, { recursive: true });
   }
+});
+
+test('the texts of a step that a notebook shows are those of examples.jsonl', async () => {
+  const experiment = await tiny({ steps: 1 });
+  const run = newRun(experiment, join(place, 'texts'), folders);
+  const shown = [];
+  for await (const step of record(experiment, run)) shown.push(...writtenTexts(experiment, step));
+  run.folder.close();
+  const lines = read('texts', 'examples.jsonl').trim().split('\n');
+  const written = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  expect(shown).toEqual(
+    written.map(({ prompt, response, reward, advantage }) => ({ prompt, response, τ: reward, advantage })),
+  );
+  expect(shown.length).toBeGreaterThan(1);
 });
