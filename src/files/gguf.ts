@@ -3,10 +3,13 @@
  * as float32.
  */
 import * as fs from 'node:fs';
-import { GGMLQuantizationType, gguf, type GGUFParseOutput } from '@huggingface/gguf';
+import type * as Library from '@huggingface/gguf';
 import { refusePointer } from './json';
 import { printable, shorten, shown } from './printable';
 import { dequantize, GGUF_LAYOUTS, type GgufDtype } from './quantized';
+
+/** Loaded with the first such file: it would be a fifth of every start of `dpg`. */
+const library = (): typeof Library => require('@huggingface/gguf') as typeof Library;
 
 /** A tensor of the file. */
 export interface GgufTensor {
@@ -37,12 +40,14 @@ export async function openGguf(path: string): Promise<GgufFile> {
   const refuse = (reason: string): never => {
     throw new Error(`${path}: ${reason}`);
   };
-  const header = await gguf(path, { allowLocalFile: true }).catch((error: unknown) => {
-    refusePointer(firstBytes(path), refuse);
-    return refuse(
-      error instanceof RangeError ? 'its header is damaged or cut off' : printable(shorten((error as Error).message, 300)),
-    );
-  });
+  const header = await library()
+    .gguf(path, { allowLocalFile: true })
+    .catch((error: unknown) => {
+      refusePointer(firstBytes(path), refuse);
+      return refuse(
+        error instanceof RangeError ? 'its header is damaged or cut off' : printable(shorten((error as Error).message, 300)),
+      );
+    });
   const fd = fs.openSync(path, 'r');
   try {
     const tensors = checkedTensors(header, fs.fstatSync(fd).size, refuse);
@@ -72,7 +77,7 @@ function firstBytes(path: string): Uint8Array {
 
 /** The tensors, none outside the file, none over another, no name twice. */
 function checkedTensors(
-  { metadata, tensorInfos, tensorDataOffset, littleEndian }: GGUFParseOutput,
+  { metadata, tensorInfos, tensorDataOffset, littleEndian }: Library.GGUFParseOutput,
   size: number,
   refuse: (reason: string) => never,
 ): Map<string, GgufTensor> {
@@ -81,6 +86,7 @@ function checkedTensors(
   if (start > size) refuse(`its header ends behind the file (${size} bytes): the file is truncated`);
   const added = 3; // version and the two counts
   if (Object.keys(metadata).length !== Number(metadata.kv_count) + added) refuse('its header has a key twice');
+  const { GGMLQuantizationType } = library();
   const tensors = new Map<string, GgufTensor>();
   for (const { name, shape, dtype, offset } of tensorInfos) {
     if (tensors.has(name)) refuse(`it has the tensor ${shown(name)} twice`);

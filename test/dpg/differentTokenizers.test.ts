@@ -137,7 +137,7 @@ describe('the 67', () => {
     const target = path.join(folder, 'target');
     const files = tokenizerFiles(permutedTokenizer(loadTokenizer(source), order));
     await saveCheckpoint(target, { config, params: permutedRows(params, order) }, { files });
-    const rates = { learningRate: 4e-4, learningRateEnd: 4e-5, klCoef: 0.06, strengthEnd: 6000 };
+    const rates = { learningRate: 1e-3, learningRateEnd: 1e-4, klCoef: 0.06, strengthEnd: 6000 };
     const sizes = { steps: 200, stopAfterDone: 1, prompts: 64, maxNewTokens: 24, supportMinP: 0 };
     const experiment = await sixtySeven({ ...rates, ...sizes, credit: 'example' }, { target });
     const state = startTraining(experiment);
