@@ -32,8 +32,11 @@ async function serve(...args: string[]): Promise<string> {
   return /http:\S+/.exec(server.stdout())![0];
 }
 
-/** What `dpg export` makes of a run of one small step. */
-async function exported(): Promise<string> {
+let made: Promise<string> | undefined;
+/** What `dpg export` makes of a run of one small step, made once. */
+const exported = (): Promise<string> => (made ??= makeExported());
+
+async function makeExported(): Promise<string> {
   const run = path.join(folder, 'run');
   const sizes = ['--steps=1', '--prompts=8', '--minibatch=16', '--max-new-tokens=24', '--held-out-examples=1536'];
   for (const args of [
