@@ -112,7 +112,7 @@ const CLASSIC = {
   edit: `(Jupyter.notebook.select(Jupyter.notebook.find_cell_index(cell)), Jupyter.notebook.edit_mode(),
     cell.code_mirror.focus(), cell.code_mirror.execCommand('goDocEnd'))`,
   isTrusted: 'Jupyter.notebook.trusted',
-  height: "document.getElementById('notebook').scrollHeight",
+  height: "document.getElementById('notebook-container').offsetHeight",
   css: { cell: '.code_cell', output: '.output', completion: '#complete option', tooltip: '#tooltip' },
   options: (folder: string) => [
     '--NotebookApp.token=',
