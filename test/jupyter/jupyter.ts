@@ -57,17 +57,18 @@ function environment(folder: string): NodeJS.ProcessEnv {
   return { ...process.env, ...own };
 }
 
-/** A folder like a clone: servers refuse files behind links that lead out of it, so that plotly.js is a file. */
+/** A folder like a clone, with `npx dpg`: servers refuse files behind links that lead out of it, so that plotly.js is a file. */
 function cloneFolder(): string {
   const folder = workFolder();
   fs.mkdirSync(path.join(folder, 'notebooks'));
-  for (const name of ['data', 'package.json']) fs.symlinkSync(path.join(ROOT, name), path.join(folder, name));
+  fs.symlinkSync(path.join(ROOT, 'data'), path.join(folder, 'data'), 'junction');
   const [from, to] = [ROOT, folder].map((place) => path.join(place, 'node_modules'));
-  const plotly = 'plotly.js-dist';
-  fs.mkdirSync(path.join(to, plotly), { recursive: true });
-  fs.copyFileSync(path.join(from, plotly, 'plotly.js'), path.join(to, plotly, 'plotly.js'));
+  const own = ['plotly.js-dist', '.bin'];
+  for (const name of own) fs.mkdirSync(path.join(to, name), { recursive: true });
+  fs.copyFileSync(path.join(from, own[0], 'plotly.js'), path.join(to, own[0], 'plotly.js'));
+  fs.symlinkSync(path.join(ROOT, 'dist/cli/main.js'), path.join(to, '.bin/dpg'));
   for (const name of fs.readdirSync(from))
-    if (name !== plotly) fs.symlinkSync(path.join(from, name), path.join(to, name), 'junction');
+    if (!own.includes(name)) fs.symlinkSync(path.join(from, name), path.join(to, name), 'junction');
   return folder;
 }
 
