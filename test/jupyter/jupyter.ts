@@ -54,7 +54,7 @@ function environment(folder: string): NodeJS.ProcessEnv {
   const home = path.join(folder, 'home');
   fs.mkdirSync(home, { recursive: true });
   const own = { HOME: home, JUPYTER_DATA_DIR: home, JUPYTER_CONFIG_DIR: home, JUPYTER_PATH: path.join(ROOT, '.jupyter') };
-  return { ...process.env, ...own };
+  return { ...process.env, ...own, npm_config_update_notifier: 'false' };
 }
 
 /** A folder like a clone, with `npx dpg`: servers refuse files behind links that lead out of it, so that plotly.js is a file. */
