@@ -1,6 +1,7 @@
 /**
  * The configuration keys that every experiment has; each adds its own.
  */
+import type { OptimizerName } from '../learn/optimizers';
 import { flag, number, oneOf, parseKeys, whole, type ConfigOf, type Keys } from './keys';
 
 export const sharedKeys = {
@@ -43,7 +44,7 @@ export const sharedKeys = {
     description: 'Who finds them so likely: the untrained generator, or the one that writes (min-p sampling)',
   }),
 
-  innerOptimizer: oneOf(['adamw', 'sgd', 'lion'], {
+  innerOptimizer: oneOf<OptimizerName>(['adamw', 'sgd', 'lion'], {
     default: 'adamw',
     description: 'Optimizer of the fine-tuning that is differentiated; lion with its sign rounded off',
     paper: 'adamw; sgd as ablation',

@@ -1,7 +1,8 @@
 /**
  * The fine-tuning of the target as a step of an experiment has it, and what it pays.
  */
-import { adamw, lion, sgd, type Optimizer } from '../learn/optimizer';
+import type { Optimizer } from '../learn/optimizer';
+import { OPTIMIZERS } from '../learn/optimizers';
 import { metagradientReward, type InnerTraining } from '../reward/metagradient';
 import { naiveReward } from '../reward/naive';
 import type { Reward, Rewards } from '../reward/reward';
@@ -21,11 +22,7 @@ export function innerOptimizer({ innerOptimizer, ...config }: Config): Scheduled
   return {
     at(step, steps) {
       const learningRate = linear(start, end, step, steps);
-      return {
-        adamw: () => adamw({ learningRate, b1, b2, eps, epsRoot, weightDecay }),
-        sgd: () => sgd({ learningRate, momentum }),
-        lion: () => lion({ learningRate, b1, b2, epsRoot, weightDecay }),
-      }[innerOptimizer]();
+      return OPTIMIZERS[innerOptimizer].make({ learningRate, momentum, b1, b2, eps, epsRoot, weightDecay });
     },
   };
 }

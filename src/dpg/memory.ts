@@ -7,6 +7,7 @@
  */
 import os from 'node:os';
 import { usesCpuWorkers } from '../model/engine';
+import { OPTIMIZERS } from '../learn/optimizers';
 import { familyOf, parameterCount, parameterShapes } from '../model/families';
 import { gpuPortions } from '../model/fused/onGpu';
 import { examplesAtOnce } from '../model/batch';
@@ -47,13 +48,13 @@ export function metagradientTrees({
   innerSteps,
   reward,
 }: Pick<Config, 'innerOptimizer' | 'innerMomentum' | 'innerSteps' | 'reward'>) {
-  const state = { adamw: 3, lion: 2, sgd: innerMomentum > 0 ? 2 : 1 }[innerOptimizer]; // parameters and moments
+  const { state, adjoint: made } = OPTIMIZERS[innerOptimizer].trees({ momentum: innerMomentum });
   const segment = Math.ceil(Math.sqrt(innerSteps));
   if (reward !== 'metagradient') return 2 * state + 1; // before, gradient, after
   const snapshots = (Math.ceil(innerSteps / segment) - 1) * state;
   const lastSegment = (segment + 1) * state + segment; // states and gradients
   // adjoints before the pull-back, and all that it makes on the way
-  const adjoint = state + { adamw: 14, lion: 8, sgd: innerMomentum > 0 ? 6 : 5 }[innerOptimizer];
+  const adjoint = state + made;
   const check = 2 * state + 2; // of rounding, at the first step: a step from other weights, and back
   return snapshots + lastSegment + adjoint + check - 1; // φ_0 itself is shared, not copied
 }

@@ -6,7 +6,8 @@
 import { z } from 'zod';
 import { metagradient } from '../learn/metagradient';
 import type { Objective } from '../learn/objective';
-import { adamw, EPS_ROOT, lion, sgd, type Optimizer } from '../learn/optimizer';
+import { EPS_ROOT, type Optimizer } from '../learn/optimizer';
+import { OPTIMIZERS } from '../learn/optimizers';
 import { padExamples } from '../model/batch';
 import type { LanguageModel, ModelShape } from '../model/types';
 import { likelihoodObjective } from '../objective/likelihood';
@@ -157,11 +158,11 @@ export function parseSpec(json: unknown, config: ModelShape): MetagradientCase[]
   return result.data;
 }
 
-function optimizerOf(spec: MetagradientCase['optimizer']): Optimizer {
-  if (spec.type === 'sgd') return sgd({ learningRate: spec.learning_rate, momentum: spec.momentum });
-  const { learning_rate: learningRate, b1, b2, eps_root: epsRoot, weight_decay: weightDecay } = spec;
-  if (spec.type === 'lion') return lion({ learningRate, b1, b2, epsRoot, weightDecay });
-  return adamw({ learningRate, b1, b2, eps: spec.eps, epsRoot, weightDecay });
+/** Every optimizer is asked only for what its own schema has. */
+function optimizerOf({ type, ...spec }: MetagradientCase['optimizer']): Optimizer {
+  const given = { momentum: 0, b1: 0, b2: 0, eps: 0, eps_root: 0, weight_decay: 0, ...spec };
+  const { learning_rate: learningRate, eps_root: epsRoot, weight_decay: weightDecay, momentum, b1, b2, eps } = given;
+  return OPTIMIZERS[type].make({ learningRate, momentum, b1, b2, eps, epsRoot, weightDecay });
 }
 
 function objectiveOf({ target, sequence_length }: MetagradientCase, model: LanguageModel, params: Params): Objective {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseConfig, sharedKeys, type ConfigInput } from '../../src/dpg/config';
 import { flag, jsonSchema, number, oneOf, text, valueOfText, whole, type Key } from '../../src/dpg/keys';
 import { EXPERIMENTS } from '../../src/experiments/experiments';
+import { OPTIMIZERS } from '../../src/learn/optimizers';
 import { promptedKeys } from '../../src/experiments/weightSpace';
 
 const shared = (input: unknown, defaults: ConfigInput = {}) => parseConfig({ keys: sharedKeys, defaults }, input);
@@ -139,4 +140,8 @@ describe('a key', () => {
     expect(schema.properties.steps).toMatchObject({ type: 'integer', minimum: 1, maximum: 1_000_000, default: 40 });
     expect(schema.properties.engine).toMatchObject({ enum: ['auto', 'fused', 'tape'] });
   });
+});
+
+it('names every optimizer that there is', () => {
+  expect(sharedKeys.innerOptimizer.range.split(' | ').sort()).toEqual(Object.keys(OPTIMIZERS).sort());
 });
