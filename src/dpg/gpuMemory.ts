@@ -1,7 +1,8 @@
 /** Whether a run fits into a GPU's memory, and how large its microbatches may be there. */
 import { parameterShapes } from '../model/families';
 import { gpuPortions } from '../model/fused/onGpu';
-import { gpuGives, largestBuffer } from '../tensor/gpuMemory';
+import { gpuGives } from '../tensor/gpuMemory';
+import { largestBuffer } from '../tensor/kernels/webgpu/device';
 import type { Gpu } from '../tensor/webgpu';
 import type { Config } from './config';
 import { estimateMemory, gigabytes, type MemoryEstimate, type ModelPair } from './memory';

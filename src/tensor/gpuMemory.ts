@@ -1,14 +1,10 @@
 /** How much of a GPU's memory may be taken. WebGPU tells neither how much there is nor how much is free. */
 import os from 'node:os';
-import { STORAGE, type GpuDevice } from './kernels/webgpu/device';
+import { largestBuffer, STORAGE } from './kernels/webgpu/device';
 import { withDawn, type Gpu } from './webgpu';
 
 /** Bytes that this process may still take of the machine's own memory. */
 export const availableMemory = (): number => process.availableMemory?.() ?? os.freemem();
-
-/** Bytes of the largest buffer that kernels can bind. */
-export const largestBuffer = ({ limits }: GpuDevice): number =>
-  Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
 
 /**
  * Whether a GPU gives `bytes`, by taking them for a moment. Where the CPU plays the GPU, they are the machine's own and would be written:

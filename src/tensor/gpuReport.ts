@@ -1,6 +1,7 @@
 /** What a GPU is and how fast: adapter, limits, features, and a measurement of some seconds. */
 import { startBackend } from './backend';
 import { gpuTensors } from './gpuTensors';
+import { largestBuffer } from './kernels/webgpu/device';
 import { gpuKernels } from './kernels/webgpu/kernels';
 import type { Recorder } from './kernels/webgpu/recorder';
 import { FEATURES, runningGpu } from './webgpu';
@@ -56,7 +57,7 @@ export async function gpuReport(): Promise<GpuReport> {
   const products = await rateOf(recorder, () => k.gemm(size, size, size, a, size, 1, b, size, 1, c, size, 0, false));
   return {
     ...{ name, software },
-    largestBuffer: Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize),
+    largestBuffer: largestBuffer(device),
     workgroupMemory: device.limits.maxComputeWorkgroupStorageSize,
     features: FEATURES.filter((feature) => device.features.has(feature)),
     gflops: (2 * size ** 3 * products) / 1e9,

@@ -11,9 +11,9 @@ const require = createRequire(import.meta.url);
 const [folder, results, kind, workers] = process.argv.slice(2);
 const gpu = kind === 'gpu';
 const engine = gpu ? 'auto' : kind;
-const { config, size, length, steps, stride, slots } = JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8'));
+const { config, size, length, large, steps, stride, slots } = JSON.parse(readFileSync(path.join(folder, 'config.json'), 'utf8'));
 if (gpu) process.env.DPG_BACKEND = 'webgpu';
-else if (slots.at(-1).offset > 5e7) process.env.DPG_BACKEND ??= 'cpu'; // its tensors are not bound to a heap of 4.3 GB
+else if (large) process.env.DPG_BACKEND ??= 'cpu'; // its tensors are not bound to a heap of 4.3 GB
 
 const tf = require('@tensorflow/tfjs-core');
 const dpg = require('../../dist/index.js');
@@ -41,7 +41,7 @@ const optimizer = adamw({ learningRate: 1e-3, epsRoot: 1e-3 });
 const objective = (weights) => tf.neg(tf.norm(weights['lm_head.weight']));
 
 const promptLength = 8;
-const [sampled, maxNewTokens] = length < 128 ? [size, length - promptLength] : [gpu ? 256 : 32, 56];
+const [sampled, maxNewTokens] = large ? [gpu ? 256 : 32, 56] : [size, length - promptLength];
 const prompts = {
   ids: Int32Array.from({ length: sampled * promptLength }, (_, i) => ids[i % ids.length]),
   ...{ size: sampled, length: promptLength },
@@ -110,7 +110,7 @@ async function profiled(command) {
 async function heap() {
   const { wasm } = tf.backend();
   const own = wasm ? wasm.asm.memory.buffer.byteLength : 0;
-  if (engine === 'tape' || length === 128) return own;
+  if (engine === 'tape' || large) return own;
   const Memory = WebAssembly.Memory;
   const made = [];
   WebAssembly.Memory = function (descriptor) {

@@ -79,5 +79,8 @@ export function writeProblem(folder, { config, size, length, large }, steps) {
   const ids = Int32Array.from({ length: steps * size * (length + 1) }, () => Math.floor(random.uniform() * config.vocab_size));
   writeFileSync(path.join(folder, 'ids.i32'), ids);
   const stride = Math.ceil(layout.length / REPEAT); // of the numbers that are compared
-  writeFileSync(path.join(folder, 'config.json'), JSON.stringify({ config, size, length, steps, stride, slots: layout.slots }));
+  writeFileSync(
+    path.join(folder, 'config.json'),
+    JSON.stringify({ config, size, length, large, steps, stride, slots: layout.slots }),
+  );
 }

@@ -95,8 +95,12 @@ describe('in a notebook', () => {
       'a target has no "objektive"; there are name,',
     );
     expect(() => ownDefinition({ name: 'a' } as never)).toThrow('the target a needs an objective');
-    await expect(ownTarget({ name: 'a', objective, keys, models, config: { weight: 11 } })).rejects.toThrow('weight must be > 0, ≤ 10 (got 11)'); // prettier-ignore
-    await expect(ownTarget({ name: 'a', objective, models, config: { strength: 1 } as never })).rejects.toThrow('unknown key "strength"; a has seed'); // prettier-ignore
+    await expect(ownTarget({ name: 'a', objective, keys, models, config: { weight: 11 } })).rejects.toThrow(
+      'weight must be > 0, ≤ 10 (got 11)',
+    );
+    await expect(ownTarget({ name: 'a', objective, models, config: { strength: 1 } as never })).rejects.toThrow(
+      'unknown key "strength"; a has seed',
+    );
   });
 
   it('is swept like the built-in ones', async () => {

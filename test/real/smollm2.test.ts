@@ -29,7 +29,17 @@ const CACHE = path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), '.cac
 const folder = path.join(CACHE, 'SmolLM2-135M-Instruct');
 const TEMPERATURE = 0.7;
 const EXAMPLES = [0, 1, 2, 3].map((i) => Array.from({ length: 9 }, (_, t) => 300 + ((i * 7919 + t * 104_729) % 40_000)));
-const META = { examples: EXAMPLES, rate: 0.02, strength: 5e3, pattern: [[1, -1, 1], [-1, 1, -1], [1, 1, -1]], tokens: [300, 301, 302] }; // prettier-ignore
+const META = {
+  examples: EXAMPLES,
+  rate: 0.02,
+  strength: 5e3,
+  pattern: [
+    [1, -1, 1],
+    [-1, 1, -1],
+    [1, 1, -1],
+  ],
+  tokens: [300, 301, 302],
+};
 
 interface Ids {
   readonly markup: (number[] | null)[];

@@ -3,7 +3,7 @@
  * to read and to write; sizes are rounded up, so that batches of other lengths find them again.
  */
 import { LINE, type Arena, type Pointer } from '../kernels';
-import { STORAGE, type GpuBuffer, type GpuDevice } from './device';
+import { largestBuffer, STORAGE, type GpuBuffer, type GpuDevice } from './device';
 
 /** Bytes that one region's pointers span. */
 const REGION = 2 ** 32;
@@ -38,7 +38,7 @@ export function roundedSize(bytes: number): number {
 
 /** A new buffer. @throws RangeError where the GPU has none so large */
 function create(device: GpuDevice, size: number, bytes: Bytes): GpuBuffer {
-  const limit = Math.min(device.limits.maxBufferSize, device.limits.maxStorageBufferBindingSize);
+  const limit = largestBuffer(device);
   if (size > limit)
     throw new RangeError(
       `a buffer of ${Math.ceil(size / 2 ** 20)} MiB is needed, but this GPU has ${Math.floor(limit / 2 ** 20)} MiB at most; ` +

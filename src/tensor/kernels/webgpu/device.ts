@@ -56,3 +56,7 @@ export const STORAGE = USAGE.STORAGE | USAGE.COPY_SRC | USAGE.COPY_DST;
 
 /** Storage buffers that the kernels with the most operands bind. */
 export const STORAGE_BUFFERS = 10;
+
+/** Bytes of the largest buffer that kernels can bind. */
+export const largestBuffer = ({ limits }: Pick<GpuDevice, 'limits'>): number =>
+  Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
